@@ -1,0 +1,2 @@
+//! The trainmaster program.
+fn main() {}

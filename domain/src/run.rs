@@ -1,0 +1,27 @@
+//! The run contract: all that the daemon and the trainer share is a directory.
+//!
+//! ```text
+//! runs/<id>/
+//!   spec.json                    what to do ([`spec::RunSpec`]); replaced (written beside, synced, renamed) by every claim
+//!   journal.jsonl                what happened ([`journal::JournalRecord`], one JSON object a line), only ever appended to
+//!   heartbeat                    the sign of life ([`journal::Heartbeat`]), replaced every `heartbeat_interval_ms`
+//!   control                      what to do next ([`control::Control`]); absent: go on
+//!   trainer.log                  standard output and error of the trainer, for people
+//!   checkpoints/<step>-<lease>/  all that an exact continuation needs; announced only once it is durable
+//!   result/                      what the run was for; announced only once it is durable
+//! ```
+//!
+//! The trainer is started as `trainmaster-trainer run <directory> --lease <n>` and leaves when `spec.json` carries another
+//! lease. It exits 0 after a `completed`, `paused`, `stopped` or `failed` record: every outcome that it can speak of is in
+//! the journal, so any other exit means that it could not speak (killed, out of memory).
+//!
+//! Each line of the journal is one `write` of at most [`journal::MAX_LINE_BYTES`] to a file opened for appending, numbered
+//! from 1 without gaps within its lease. A trainer that finds the file not ending in a newline (its predecessor died in
+//! mid-write) first writes one; a line that is not a record is skipped by the reader.
+
+pub mod control;
+pub mod journal;
+pub mod spec;
+
+/// The version of this contract; a trainer refuses a spec of another.
+pub const CONTRACT_VERSION: u32 = 1;

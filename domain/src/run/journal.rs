@@ -1,0 +1,218 @@
+//! What a run says: the lines of `journal.jsonl` and the file `heartbeat`.
+
+use crate::Lease;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The longest line of a journal, newline included. A trainer splits what would be longer.
+pub const MAX_LINE_BYTES: usize = 256 * 1024;
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// The lease of the trainer that speaks.
+    pub lease: Lease,
+    /// 1, 2, 3… within the lease.
+    pub seq: u64,
+    /// When, by the trainer's clock.
+    pub at: DateTime<Utc>,
+    /// What.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What a trainer can say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line of every lease: the trainer runs and has read its spec.
+    Started(Started),
+    /// Coarse progress of work that has no metrics (tokenising, loading).
+    Progress(Progress),
+    /// What was found in a model.
+    ModelInspected(ModelInspected),
+    /// All text of a dataset has been read.
+    DatasetIngested(DatasetIngested),
+    /// A dataset has been tokenised; `tokenized_path` is durable.
+    DatasetTokenized(DatasetTokenized),
+    /// Model and data are loaded; step `at_step + 1` is next.
+    TrainingStarted(TrainingStarted),
+    /// A columnar batch of at most 100 recorded steps or 5 s, whichever comes first.
+    Metrics(MetricsBatch),
+    /// A checkpoint is durable.
+    CheckpointSaved(CheckpointSaved),
+    /// The run has ended at a checkpoint (announced before) because it was asked to.
+    Paused(AtStep),
+    /// The run has ended with a result because it was asked to stop.
+    Stopped(Finished),
+    /// The run has ended with a result: all its steps are done.
+    Completed(Finished),
+    /// The run has ended without a result.
+    Failed(Failure),
+}
+
+/// The trainer runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Process id on `host`.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// The trainer's version.
+    pub trainer_version: String,
+    /// libtorch's version.
+    pub libtorch_version: String,
+    /// The device it will use: `cpu` or `cuda:<n>`.
+    pub device: String,
+}
+
+/// Coarse progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, as a status: `ingesting`, `tokenizing`, `loading`.
+    pub stage: String,
+    /// 0 to 100.
+    pub percent: f64,
+}
+
+/// What was found in a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInspected {
+    /// All parameters, tied ones counted once.
+    pub params_count: i64,
+    /// What a run on it needs in memory, in the precision that runs use.
+    pub memory_required_bytes: i64,
+    /// Bytes of its files.
+    pub disk_size_bytes: i64,
+    /// `num_layers`, `hidden_size`, `num_attention_heads`, … as found in the file.
+    pub architecture_config: serde_json::Value,
+}
+
+/// All text has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetIngested {
+    /// Documents: a text file is one, and so is a line of JSONL.
+    pub num_samples: i64,
+    /// Bytes of the source files.
+    pub size_bytes: i64,
+}
+
+/// A dataset has been tokenised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetTokenized {
+    /// Where the packed sequences are.
+    pub tokenized_path: String,
+    /// Tokens, padding and inserted special tokens not counted.
+    pub num_tokens: i64,
+    /// Entries of the tokenizer's vocabulary.
+    pub vocab_size: i64,
+    /// Tokens a document, on average.
+    pub avg_sequence_length: f64,
+    /// Packed sequences.
+    pub num_sequences: i64,
+    /// Of `tokens.bin`, lower-case hex.
+    pub sha256: String,
+}
+
+/// Training begins or goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingStarted {
+    /// Steps that were done before: 0, or the checkpoint's.
+    pub at_step: u64,
+    /// Width of the activations.
+    pub d_in: u32,
+    /// Latents of the dictionary.
+    pub d_sae: u32,
+}
+
+/// Metrics of several steps, a column each; all columns are as long as `steps`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricsBatch {
+    /// The step, counted from 1; ascending.
+    pub steps: Vec<u64>,
+    /// Loss in the training's documented unit.
+    pub loss: Vec<f64>,
+    /// L0: mean count of non-zero latents a token.
+    pub sparsity: Vec<f64>,
+    /// Reconstruction part of the loss.
+    pub reconstruction_error: Vec<f64>,
+    /// Latents that have not fired within the window.
+    pub dead_neurons: Vec<i64>,
+    /// Fraction of variance explained on the step's batch.
+    pub explained_variance: Vec<f64>,
+    /// Learning rate of the step.
+    pub learning_rate: Vec<f64>,
+    /// When the step ended, by the trainer's clock.
+    pub at: Vec<DateTime<Utc>>,
+    /// Activations trained on a second since the last batch.
+    pub tokens_per_second: f64,
+}
+
+/// A checkpoint is durable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointSaved {
+    /// Steps that are done in it.
+    pub step: u64,
+    /// Loss of that step, when it is known.
+    pub loss: Option<f64>,
+    /// L0 of that step, when it is known.
+    pub sparsity: Option<f64>,
+    /// Its directory.
+    pub path: String,
+    /// Bytes of all its files.
+    pub file_size_bytes: i64,
+    /// Lower-case hex SHA-256 of `<sha256 of file>  <file name>\n` for each file in name order (what `sha256sum *` prints).
+    pub sha256: String,
+}
+
+/// A step at which something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtStep {
+    /// Steps that are done.
+    pub step: u64,
+}
+
+/// The run has a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Steps that are done.
+    pub step: u64,
+    /// The result's directory.
+    pub path: String,
+    /// As of a checkpoint: see [`CheckpointSaved::sha256`].
+    pub sha256: String,
+}
+
+/// The run has ended without a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Whose fault it is, which decides whether another attempt makes sense.
+    pub class: FailureClass,
+    /// Stable, snake_case: `loss_not_finite`, `dataset_empty`, `shape_mismatch`, `file_missing`, `file_truncated`,
+    /// `file_altered`, `disk_full`, `out_of_memory`, `unsupported`, `internal`.
+    pub code: String,
+    /// A sentence that says what went wrong and what to do next.
+    pub message: String,
+}
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The workload itself: the same input would fail again. The training's status is `failed`.
+    Workload,
+    /// The infrastructure: another attempt may succeed. The training's status is `error`.
+    Infrastructure,
+}
+
+/// The sign of life: the file `heartbeat`, replaced (written beside and renamed).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The lease of the trainer that lives.
+    pub lease: Lease,
+    /// Grows with every beat.
+    pub beat: u64,
+    /// Grows whenever the work has moved on: steps done, documents read, bytes loaded. A trainer that beats without
+    /// progress is hung.
+    pub progress: u64,
+}

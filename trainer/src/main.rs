@@ -1,0 +1,2 @@
+//! The trainmaster-trainer program.
+fn main() {}
