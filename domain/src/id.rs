@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Text that cannot be an identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not an id: it must be 1 to 255 characters of letters, digits, '_', '-', '.' and '/'")]
+#[error(
+    "{given:?} is not an id: it must be 1 to 255 characters of letters, digits, '_', '-', '.' and '/'"
+)]
 pub struct InvalidId {
     /// What was given.
     pub given: String,
@@ -15,8 +17,16 @@ fn check(given: &str) -> Result<(), InvalidId> {
     let ok = !given.is_empty()
         && given.len() <= 255
         && given.chars().all(allowed)
-        && !given.split('/').any(|part| part.is_empty() || part == "." || part == "..");
-    if ok { Ok(()) } else { Err(InvalidId { given: given.chars().take(300).collect() }) }
+        && !given
+            .split('/')
+            .any(|part| part.is_empty() || part == "." || part == "..");
+    if ok {
+        Ok(())
+    } else {
+        Err(InvalidId {
+            given: given.chars().take(300).collect(),
+        })
+    }
 }
 
 macro_rules! id {

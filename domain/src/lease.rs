@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// The right to work on one dataset, model or training. Each claim of the same stream mints the next number; a report
 /// under any other number than the current one is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Lease(pub u64);
 
