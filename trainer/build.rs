@@ -1,0 +1,26 @@
+//! Lets every program of this package find libtorch at run time.
+//!
+//! `torch-sys` has already located libtorch (`LIBTORCH`, `LIBTORCH_USE_PYTORCH=1` or `/usr/lib`) and tells us where through
+//! `DEP_TCH_LIBTORCH_LIB`, which Cargo hands to direct dependants only: hence the otherwise unused dependency on it.
+
+use std::path::Path;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else {
+        println!(
+            "cargo::warning=torch-sys did not say where libtorch is: set LD_LIBRARY_PATH to run the trainer"
+        );
+        return;
+    };
+    // The old kind of rpath (DT_RPATH) also serves the libraries that libtorch itself loads, which the new kind does not.
+    println!("cargo::rustc-link-arg=-Wl,--disable-new-dtags,-rpath,{lib}");
+    // The CUDA backend registers itself when it is loaded; no symbol of it is ever referred to, so the linker would drop it.
+    println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
+    for library in ["torch_cuda", "torch_hip", "torch"] {
+        if Path::new(&lib).join(format!("lib{library}.so")).exists() {
+            println!("cargo::rustc-link-arg=-l{library}");
+        }
+    }
+    println!("cargo::rustc-link-arg=-Wl,--as-needed");
+}
