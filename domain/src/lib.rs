@@ -1,9 +1,17 @@
 //! What happens in trainmaster: commands, events, the state machines that connect them, and the contract between the
 //! daemon and the trainer. Pure: no I/O, no clock, no randomness; whatever a decision needs is handed in.
 
+pub mod attempt;
+pub mod dataset;
+pub mod envelope;
 pub mod hyperparameters;
 pub mod id;
 pub mod lease;
+pub mod model;
 pub mod run;
+pub mod task;
+pub mod training;
 
+pub use envelope::{Aggregate, Category, Event, Metadata, Position, RecordedEvent, StreamId};
 pub use lease::Lease;
+pub use task::Task;

@@ -1,0 +1,81 @@
+//! What the run that reads and tokenises a dataset says becomes events.
+
+use crate::{
+    attempt::{Failed, Report, is_retryable, poison},
+    dataset::{
+        Dataset, DatasetEvent, DatasetRefusal, DatasetStatus, Ingested, Progressed, Tokenized,
+    },
+    run::journal::Record,
+};
+
+impl Dataset {
+    pub(super) fn report(&self, report: Report) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
+        if self.attempts.has_heard(&report.line) {
+            return Ok(vec![]);
+        }
+        let (lease, seq) = (report.line.lease, report.line.seq);
+        self.attempts.fence(lease)?;
+        match report.line.record {
+            Record::Started(_) => Ok(vec![]),
+            Record::Progress(progress) => Ok(vec![DatasetEvent::DatasetProgressed(Progressed {
+                lease,
+                seq,
+                stage: self.status,
+                percent: progress.percent.clamp(0.0, 100.0),
+            })]),
+            // An attempt at the second stage reads all text again; that it did is not news.
+            Record::DatasetIngested(_) if self.status == DatasetStatus::Tokenizing => Ok(vec![]),
+            Record::DatasetIngested(found) => Ok(vec![DatasetEvent::DatasetIngested(Ingested {
+                lease,
+                seq,
+                num_samples: found.num_samples,
+                size_bytes: found.size_bytes,
+            })]),
+            Record::DatasetTokenized(found) => {
+                if self.status != DatasetStatus::Tokenizing {
+                    return Err(DatasetRefusal::NotAllowed {
+                        status: self.status.as_str(),
+                        wanted: "tokenized",
+                    });
+                }
+                Ok(vec![DatasetEvent::DatasetTokenized(Tokenized {
+                    lease,
+                    seq,
+                    tokenized_path: found.tokenized_path,
+                    num_tokens: found.num_tokens,
+                    vocab_size: found.vocab_size,
+                    avg_sequence_length: found.avg_sequence_length,
+                    num_sequences: found.num_sequences,
+                    sha256: found.sha256,
+                })])
+            }
+            Record::Failed(failure) => {
+                let failed = Failed {
+                    lease,
+                    seq,
+                    code: failure.code,
+                    message: failure.message,
+                };
+                if !is_retryable(failure.class) {
+                    return Ok(vec![DatasetEvent::DatasetFailed(failed)]);
+                }
+                let crashes = self.attempts.crashes.saturating_add(1);
+                Ok(match report.policy.next(crashes, report.now) {
+                    Some(retried) => vec![
+                        DatasetEvent::DatasetFailed(failed),
+                        DatasetEvent::DatasetRetried(retried),
+                    ],
+                    None => {
+                        vec![DatasetEvent::DatasetFailed(Failed {
+                            seq,
+                            ..poison(lease, crashes, &failed.message)
+                        })]
+                    }
+                })
+            }
+            _ => Err(DatasetRefusal::Unbelievable(
+                "it speaks of other work than reading a dataset".to_owned(),
+            )),
+        }
+    }
+}

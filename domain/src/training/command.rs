@@ -1,0 +1,94 @@
+//! What can be asked of a training, and why it may be refused.
+
+use crate::{
+    Lease,
+    attempt::{Claim, LeaseRefusal, Loss, Report},
+    hyperparameters::{Hyperparameters, InvalidHyperparameter},
+    id::{DatasetId, InvalidId, ModelId},
+    training::EncoderType,
+};
+
+/// What can be asked of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrainingCommand {
+    /// Want it.
+    Queue(QueueTraining),
+    /// Take it: mint a lease.
+    Claim(Claim),
+    /// Hear what its run says.
+    Report(Box<Report>),
+    /// Ask its run to rest at a checkpoint.
+    RequestPause,
+    /// The run did not rest in time and has been ended.
+    EndOverduePause {
+        /// The lease that was ended.
+        lease: Lease,
+    },
+    /// Go on.
+    Resume,
+    /// Ask to stop for good, keeping what there is.
+    RequestStop,
+    /// Try again after a failure.
+    Retry,
+    /// Its run is gone.
+    LoseLease(Loss),
+}
+
+/// A training that somebody wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueTraining {
+    /// Whose activations.
+    pub model_id: ModelId,
+    /// On which text.
+    pub dataset_id: DatasetId,
+    /// Which kind.
+    pub encoder_type: EncoderType,
+    /// How.
+    pub hyperparameters: Hyperparameters,
+}
+
+/// Why a command is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TrainingRefusal {
+    /// No such training.
+    #[error("there is no such training")]
+    Absent,
+    /// The id is taken.
+    #[error("there is a training of that id already")]
+    Exists,
+    /// The status does not allow it.
+    #[error("a training that is {status} cannot be {wanted}{}", hint(.status, .wanted))]
+    NotAllowed {
+        /// What it is.
+        status: &'static str,
+        /// What was wanted, as a participle.
+        wanted: &'static str,
+    },
+    /// A hyperparameter is out of range.
+    #[error(transparent)]
+    Hyperparameter(#[from] InvalidHyperparameter),
+    /// Not every encoder type can be trained yet.
+    #[error("encoder type {0} cannot be trained by this version; use sparse")]
+    EncoderType(&'static str),
+    /// About leases.
+    #[error(transparent)]
+    Lease(#[from] LeaseRefusal),
+    /// The journal says what cannot be.
+    #[error("the run's journal cannot be believed: {0}")]
+    Unbelievable(String),
+    /// An id cannot be made.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+fn hint(status: &str, wanted: &str) -> &'static str {
+    match (status, wanted) {
+        ("paused", "paused") => "; resume or stop it",
+        ("queued", "paused") => "; it has not begun: stop it, or wait until it runs",
+        ("failed" | "error", "resumed" | "stopped" | "paused") => "; retry it",
+        ("completed" | "stopped", _) => "; queue a new one",
+        (_, "retried") => "; only one that failed can be",
+        (_, "resumed") => "; only a paused one can be",
+        _ => "",
+    }
+}

@@ -1,0 +1,194 @@
+//! What can have happened to a training.
+
+use crate::{
+    Lease, Task,
+    attempt::{Claimed, Failed, LeaseExpired, Retried},
+    hyperparameters::Hyperparameters,
+    id::{CheckpointId, DatasetId, ModelId},
+    run::journal::MetricsBatch,
+    training::EncoderType,
+};
+use serde::{Deserialize, Serialize};
+
+/// What can have happened to a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload")]
+pub enum TrainingEvent {
+    /// Somebody wants it.
+    TrainingQueued(Queued),
+    /// A worker took it.
+    TrainingClaimed(Claimed),
+    /// Its run has loaded model and data.
+    TrainingStarted(Started),
+    /// Steps were recorded.
+    MetricsRecorded(MetricsRecorded),
+    /// A checkpoint is durable.
+    CheckpointSaved(CheckpointSaved),
+    /// Somebody asked for a pause.
+    PauseRequested,
+    /// It rests at a checkpoint.
+    TrainingPaused(Paused),
+    /// It is to go on from where it rests.
+    TrainingResumed,
+    /// Somebody asked to stop for good and keep what there is.
+    StopRequested,
+    /// It ended early, by request.
+    TrainingStopped(Ended),
+    /// It ended with all its steps done.
+    TrainingCompleted(Ended),
+    /// The workload itself failed.
+    TrainingFailed(Failed),
+    /// The infrastructure failed.
+    TrainingErrored(Failed),
+    /// Its run is gone without a word.
+    TrainingLeaseExpired(LeaseExpired),
+    /// Another attempt is to be made.
+    TrainingRetried(Retried),
+}
+
+/// Somebody wants a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Whose activations.
+    pub model_id: ModelId,
+    /// On which text.
+    pub dataset_id: DatasetId,
+    /// Which kind of autoencoder.
+    pub encoder_type: EncoderType,
+    /// How.
+    pub hyperparameters: Hyperparameters,
+    /// Steps to do.
+    pub total_steps: u64,
+}
+
+/// A run goes on from a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// Steps that were done before: whatever was recorded past it is void.
+    pub at_step: u64,
+    /// Width of the activations.
+    pub d_in: u32,
+    /// Latents.
+    pub d_sae: u32,
+}
+
+/// A columnar batch of metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricsRecorded {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// The columns.
+    pub metrics: MetricsBatch,
+}
+
+/// A checkpoint is durable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointSaved {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// Unique among all trainings: made from the checkpoint's place and content.
+    pub checkpoint_id: CheckpointId,
+    /// Steps that are done in it.
+    pub step: u64,
+    /// Loss at that step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// L0 at that step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<f64>,
+    /// Its directory.
+    pub storage_path: String,
+    /// Bytes of its files.
+    pub file_size_bytes: i64,
+    /// See [`crate::run::journal::CheckpointSaved::sha256`].
+    pub sha256: String,
+}
+
+/// It rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// The lease that ended.
+    pub lease: Lease,
+    /// The line of its journal; 0 when the daemon ended the run.
+    pub seq: u64,
+    /// The step at which it will go on.
+    pub step: u64,
+    /// Whether the run was ended because it did not answer in time, or was lost while it was asked to pause.
+    pub forced: bool,
+}
+
+/// It ended with what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The lease that ended.
+    pub lease: Lease,
+    /// The line of its journal; 0 when it never ran.
+    pub seq: u64,
+    /// Steps that are done.
+    pub step: u64,
+    /// The autoencoder's directory; none when it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultFiles>,
+}
+
+/// A trained autoencoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultFiles {
+    /// Its directory.
+    pub path: String,
+    /// See [`crate::run::journal::Finished::sha256`].
+    pub sha256: String,
+}
+
+impl TrainingEvent {
+    /// As the log's `type` column holds it.
+    #[must_use]
+    pub const fn event_type(&self) -> &'static str {
+        match self {
+            Self::TrainingQueued(_) => "TrainingQueued",
+            Self::TrainingClaimed(_) => "TrainingClaimed",
+            Self::TrainingStarted(_) => "TrainingStarted",
+            Self::MetricsRecorded(_) => "MetricsRecorded",
+            Self::CheckpointSaved(_) => "CheckpointSaved",
+            Self::PauseRequested => "PauseRequested",
+            Self::TrainingPaused(_) => "TrainingPaused",
+            Self::TrainingResumed => "TrainingResumed",
+            Self::StopRequested => "StopRequested",
+            Self::TrainingStopped(_) => "TrainingStopped",
+            Self::TrainingCompleted(_) => "TrainingCompleted",
+            Self::TrainingFailed(_) => "TrainingFailed",
+            Self::TrainingErrored(_) => "TrainingErrored",
+            Self::TrainingLeaseExpired(_) => "TrainingLeaseExpired",
+            Self::TrainingRetried(_) => "TrainingRetried",
+        }
+    }
+
+    /// What it sets in motion.
+    #[must_use]
+    pub fn task(&self) -> Option<Task> {
+        match self {
+            Self::TrainingQueued(_) | Self::TrainingResumed => {
+                Some(Task::Dispatch { not_before: None })
+            }
+            Self::TrainingRetried(retried) => Some(Task::Dispatch {
+                not_before: retried.not_before,
+            }),
+            Self::PauseRequested | Self::StopRequested => Some(Task::Control),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing can follow it.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        matches!(self, Self::TrainingStopped(_) | Self::TrainingCompleted(_))
+    }
+}
