@@ -14,7 +14,9 @@ fn main() {
         return;
     };
     // The old kind of rpath (DT_RPATH) also serves the libraries that libtorch itself loads, which the new kind does not.
-    println!("cargo::rustc-link-arg=-Wl,--disable-new-dtags,-rpath,{lib}");
+    // An installed trainer (<prefix>/bin) has its libtorch in <prefix>/lib/trainmaster: `ops/install` puts it there.
+    let installed = "$ORIGIN/../lib/trainmaster/libtorch/lib";
+    println!("cargo::rustc-link-arg=-Wl,--disable-new-dtags,-rpath,{installed}:{lib}");
     // The CUDA backend registers itself when it is loaded; no symbol of it is ever referred to, so the linker would drop it.
     println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
     for library in ["torch_cuda", "torch_hip", "torch"] {

@@ -6,4 +6,4 @@ export rust_version
 export nextest_version=0.9.143
 
 # rustup puts cargo here without every shell knowing; ops/setup-rust puts cargo-nextest into the cache.
-export PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:$TRAINMASTER_CACHE/bin
+export PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:$TRAINMASTER_CACHE/cargo/bin
