@@ -25,13 +25,13 @@ pub enum TrainingEvent {
     /// A checkpoint is durable.
     CheckpointSaved(CheckpointSaved),
     /// Somebody asked for a pause.
-    PauseRequested,
+    PauseRequested {},
     /// It rests at a checkpoint.
     TrainingPaused(Paused),
     /// It is to go on from where it rests.
-    TrainingResumed,
+    TrainingResumed {},
     /// Somebody asked to stop for good and keep what there is.
-    StopRequested,
+    StopRequested {},
     /// It ended early, by request.
     TrainingStopped(Ended),
     /// It ended with all its steps done.
@@ -158,10 +158,10 @@ impl TrainingEvent {
             Self::TrainingStarted(_) => "TrainingStarted",
             Self::MetricsRecorded(_) => "MetricsRecorded",
             Self::CheckpointSaved(_) => "CheckpointSaved",
-            Self::PauseRequested => "PauseRequested",
+            Self::PauseRequested {} => "PauseRequested",
             Self::TrainingPaused(_) => "TrainingPaused",
-            Self::TrainingResumed => "TrainingResumed",
-            Self::StopRequested => "StopRequested",
+            Self::TrainingResumed {} => "TrainingResumed",
+            Self::StopRequested {} => "StopRequested",
             Self::TrainingStopped(_) => "TrainingStopped",
             Self::TrainingCompleted(_) => "TrainingCompleted",
             Self::TrainingFailed(_) => "TrainingFailed",
@@ -175,13 +175,13 @@ impl TrainingEvent {
     #[must_use]
     pub fn task(&self) -> Option<Task> {
         match self {
-            Self::TrainingQueued(_) | Self::TrainingResumed => {
+            Self::TrainingQueued(_) | Self::TrainingResumed {} => {
                 Some(Task::Dispatch { not_before: None })
             }
             Self::TrainingRetried(retried) => Some(Task::Dispatch {
                 not_before: retried.not_before,
             }),
-            Self::PauseRequested | Self::StopRequested => Some(Task::Control),
+            Self::PauseRequested {} | Self::StopRequested {} => Some(Task::Control),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ impl Training {
         match self.status {
             TrainingStatus::Absent => Err(TrainingRefusal::Absent),
             TrainingStatus::Initializing | TrainingStatus::Training => Ok(match self.requested {
-                None => vec![TrainingEvent::PauseRequested],
+                None => vec![TrainingEvent::PauseRequested {}],
                 Some(_) => vec![],
             }),
             other => Err(TrainingRefusal::NotAllowed {

@@ -6,7 +6,7 @@ impl Training {
     pub(in crate::training) fn resume(&self) -> Result<Vec<TrainingEvent>, TrainingRefusal> {
         match self.status {
             TrainingStatus::Absent => Err(TrainingRefusal::Absent),
-            TrainingStatus::Paused => Ok(vec![TrainingEvent::TrainingResumed]),
+            TrainingStatus::Paused => Ok(vec![TrainingEvent::TrainingResumed {}]),
             other => Err(TrainingRefusal::NotAllowed {
                 status: other.as_str(),
                 wanted: "resumed",

@@ -14,7 +14,7 @@ impl Training {
             TrainingStatus::Absent => Err(TrainingRefusal::Absent),
             _ if asked => Ok(vec![]),
             TrainingStatus::Initializing | TrainingStatus::Training => {
-                Ok(vec![TrainingEvent::StopRequested])
+                Ok(vec![TrainingEvent::StopRequested {}])
             }
             TrainingStatus::Queued | TrainingStatus::Paused if self.latest_checkpoint.is_none() => {
                 Ok(vec![TrainingEvent::TrainingStopped(Ended {
@@ -24,10 +24,10 @@ impl Training {
                     result: None,
                 })])
             }
-            TrainingStatus::Queued => Ok(vec![TrainingEvent::StopRequested]),
+            TrainingStatus::Queued => Ok(vec![TrainingEvent::StopRequested {}]),
             TrainingStatus::Paused => Ok(vec![
-                TrainingEvent::StopRequested,
-                TrainingEvent::TrainingResumed,
+                TrainingEvent::StopRequested {},
+                TrainingEvent::TrainingResumed {},
             ]),
             other => Err(TrainingRefusal::NotAllowed {
                 status: other.as_str(),

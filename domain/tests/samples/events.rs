@@ -1,0 +1,216 @@
+//! One sample of every event, shared by the tests of this folder.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use chrono::{DateTime, Utc};
+use trainmaster_domain::{
+    Event, Lease,
+    attempt::{Claimed, Failed, LeaseExpired, LossReason, Retried},
+    dataset::{self, DatasetEvent, DatasetSource, DatasetStatus},
+    hyperparameters::Hyperparameters,
+    id::{CheckpointId, DatasetId, ModelId},
+    model::{self, ModelEvent, Quantization},
+    run::journal::MetricsBatch,
+    training::{self, EncoderType, TrainingEvent},
+};
+
+pub fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 250_000_000).unwrap()
+}
+
+pub fn model_id() -> ModelId {
+    ModelId::new("m_smol").unwrap()
+}
+
+pub fn dataset_id() -> DatasetId {
+    DatasetId::new("ds_books").unwrap()
+}
+
+pub fn claimed(lease: u64) -> Claimed {
+    Claimed {
+        lease: Lease(lease),
+        worker_id: "edge-01k9".into(),
+        host: "edge".into(),
+        device: "cuda:0".into(),
+        gpu_id: Some(0),
+    }
+}
+
+pub fn failed() -> Failed {
+    Failed {
+        lease: Lease(1),
+        seq: 7,
+        code: "loss_not_finite".into(),
+        message: "The loss became NaN at step 12; lower learningRate.".into(),
+    }
+}
+
+pub fn expired() -> LeaseExpired {
+    LeaseExpired {
+        lease: Lease(1),
+        reason: LossReason::NoHeartbeat,
+        message: "No heartbeat for 30 s.".into(),
+    }
+}
+
+pub fn retried() -> Retried {
+    Retried {
+        not_before: Some(at(9)),
+        automatic: true,
+    }
+}
+
+pub fn metrics(steps: &[u64]) -> MetricsBatch {
+    let rows = steps.len();
+    MetricsBatch {
+        steps: steps.to_vec(),
+        loss: vec![12.5; rows],
+        sparsity: vec![31.25; rows],
+        reconstruction_error: vec![10.125; rows],
+        dead_neurons: vec![3; rows],
+        explained_variance: vec![0.875; rows],
+        learning_rate: vec![0.001; rows],
+        at: vec![at(5); rows],
+        tokens_per_second: 14_000.0,
+    }
+}
+
+pub fn ended() -> training::Ended {
+    training::Ended {
+        lease: Lease(1),
+        seq: 9,
+        step: 100,
+        result: Some(training::ResultFiles {
+            path: "/runs/tr_1/result".into(),
+            sha256: "ab".repeat(32),
+        }),
+    }
+}
+
+/// One of each, in no particular order.
+pub fn every_event() -> Vec<Event> {
+    let dataset = [
+        DatasetEvent::DatasetRegistered(dataset::Registered {
+            name: "books".into(),
+            source: DatasetSource::Local,
+            description: Some("18 books".into()),
+            text_column: "text".into(),
+            tokenizer_model_id: model_id(),
+            context_length: 256,
+        }),
+        DatasetEvent::DatasetDownloaded(dataset::Downloaded {
+            file_path: "/data/books".into(),
+            size_bytes: 11_800_000,
+        }),
+        DatasetEvent::DatasetClaimed(claimed(1)),
+        DatasetEvent::DatasetProgressed(dataset::Progressed {
+            lease: Lease(1),
+            seq: 2,
+            stage: DatasetStatus::Ingesting,
+            percent: 42.5,
+        }),
+        DatasetEvent::DatasetIngested(dataset::Ingested {
+            lease: Lease(1),
+            seq: 3,
+            num_samples: 18,
+            size_bytes: 11_800_000,
+        }),
+        DatasetEvent::DatasetTokenized(dataset::Tokenized {
+            lease: Lease(1),
+            seq: 4,
+            tokenized_path: "/data/tokenized/ds_books".into(),
+            num_tokens: 3_200_000,
+            vocab_size: 49_152,
+            avg_sequence_length: 177_777.75,
+            num_sequences: 12_549,
+            sha256: "cd".repeat(32),
+        }),
+        DatasetEvent::DatasetFailed(failed()),
+        DatasetEvent::DatasetLeaseExpired(expired()),
+        DatasetEvent::DatasetRetried(retried()),
+    ];
+    let model = [
+        ModelEvent::ModelRegistered(model::Registered {
+            name: "SmolLM2-135M".into(),
+            architecture: "llama".into(),
+            quantization: Quantization::Q4,
+        }),
+        ModelEvent::ModelDownloaded(model::Downloaded {
+            file_path: "/data/smollm2.gguf".into(),
+            disk_size_bytes: 98_000_000,
+        }),
+        ModelEvent::ModelClaimed(claimed(1)),
+        ModelEvent::ModelInspected(model::Inspected {
+            lease: Lease(1),
+            seq: 2,
+            params_count: 134_515_008,
+            memory_required_bytes: 538_000_000,
+            disk_size_bytes: 98_000_000,
+            architecture_config: serde_json::json!({"num_layers": 30, "hidden_size": 576}),
+        }),
+        ModelEvent::ModelFailed(failed()),
+        ModelEvent::ModelLeaseExpired(expired()),
+        ModelEvent::ModelRetried(retried()),
+    ];
+    let training = [
+        TrainingEvent::TrainingQueued(training::Queued {
+            model_id: model_id(),
+            dataset_id: dataset_id(),
+            encoder_type: EncoderType::Sparse,
+            hyperparameters: Hyperparameters::default(),
+            total_steps: 10_000,
+        }),
+        TrainingEvent::TrainingClaimed(claimed(1)),
+        TrainingEvent::TrainingStarted(training::Started {
+            lease: Lease(1),
+            seq: 2,
+            at_step: 0,
+            d_in: 576,
+            d_sae: 4608,
+        }),
+        TrainingEvent::MetricsRecorded(training::MetricsRecorded {
+            lease: Lease(1),
+            seq: 3,
+            metrics: metrics(&[1, 100]),
+        }),
+        TrainingEvent::CheckpointSaved(training::CheckpointSaved {
+            lease: Lease(1),
+            seq: 4,
+            checkpoint_id: CheckpointId::new("cp_0123456789abcdef_1000").unwrap(),
+            step: 1000,
+            loss: Some(12.5),
+            sparsity: Some(31.25),
+            storage_path: "/runs/tr_1/checkpoints/1000-1".into(),
+            file_size_bytes: 63_700_000,
+            sha256: "ef".repeat(32),
+        }),
+        TrainingEvent::PauseRequested {},
+        TrainingEvent::TrainingPaused(training::Paused {
+            lease: Lease(1),
+            seq: 5,
+            step: 1000,
+            forced: false,
+        }),
+        TrainingEvent::TrainingResumed {},
+        TrainingEvent::StopRequested {},
+        TrainingEvent::TrainingStopped(ended()),
+        TrainingEvent::TrainingCompleted(ended()),
+        TrainingEvent::TrainingFailed(failed()),
+        TrainingEvent::TrainingErrored(failed()),
+        TrainingEvent::TrainingLeaseExpired(expired()),
+        TrainingEvent::TrainingRetried(retried()),
+    ];
+    dataset
+        .map(Event::from)
+        .into_iter()
+        .chain(model.map(Event::from))
+        .chain(training.map(Event::from))
+        .collect()
+}
+
+pub fn category(event: &Event) -> trainmaster_domain::Category {
+    match event {
+        Event::Dataset(_) => trainmaster_domain::Category::Dataset,
+        Event::Model(_) => trainmaster_domain::Category::Model,
+        Event::Training(_) => trainmaster_domain::Category::Training,
+    }
+}
