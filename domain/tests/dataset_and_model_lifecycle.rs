@@ -1,0 +1,229 @@
+//! No sequence of commands brings a dataset or a model into an illegal state.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[path = "samples/events.rs"]
+mod sample_events;
+
+use proptest::prelude::*;
+use sample_events::{at, model_id};
+use trainmaster_domain::{
+    Aggregate, Lease,
+    attempt::{Claim, Loss, LossReason, Report, RetryPolicy},
+    dataset::{self, Dataset, DatasetCommand, DatasetSource, DatasetStatus},
+    model::{self, Model, ModelCommand, ModelStatus, Quantization},
+    run::journal::{
+        DatasetIngested, DatasetTokenized, Failure, FailureClass, JournalRecord, ModelInspected,
+        Progress, Record,
+    },
+};
+
+/// What both aggregates are asked, in one vocabulary.
+#[derive(Clone, Debug)]
+enum Asked {
+    Register,
+    Claim(i64),
+    Report {
+        lease: u64,
+        seq: u64,
+        record: Box<Record>,
+    },
+    Lose(u64),
+    Retry,
+}
+
+fn any_asked() -> impl Strategy<Value = Asked> {
+    prop_oneof![
+        1 => Just(Asked::Register),
+        4 => (0..20i64).prop_map(Asked::Claim),
+        8 => (0..6u64, 0..12u64, any_record()).prop_map(|(lease, seq, record)| Asked::Report { lease, seq, record: Box::new(record) }),
+        2 => (0..6u64).prop_map(Asked::Lose),
+        2 => Just(Asked::Retry),
+    ]
+}
+
+fn any_record() -> impl Strategy<Value = Record> {
+    prop_oneof![
+        (-10.0..200.0f64).prop_map(|percent| Record::Progress(Progress {
+            stage: "ingesting".into(),
+            percent
+        })),
+        Just(Record::DatasetIngested(DatasetIngested {
+            num_samples: 18,
+            size_bytes: 100
+        })),
+        Just(Record::DatasetTokenized(DatasetTokenized {
+            tokenized_path: "/t".into(),
+            num_tokens: 5,
+            vocab_size: 7,
+            avg_sequence_length: 2.5,
+            num_sequences: 1,
+            sha256: "00".repeat(32),
+        })),
+        Just(Record::ModelInspected(ModelInspected {
+            params_count: 1,
+            memory_required_bytes: 4,
+            disk_size_bytes: 4,
+            architecture_config: serde_json::json!({}),
+        })),
+        any::<bool>().prop_map(|workload| Record::Failed(Failure {
+            class: if workload {
+                FailureClass::Workload
+            } else {
+                FailureClass::Infrastructure
+            },
+            code: "internal".into(),
+            message: "It broke.".into(),
+        })),
+    ]
+}
+
+fn policy() -> RetryPolicy {
+    RetryPolicy {
+        max_crashes: 2,
+        backoff_initial_ms: 1_000,
+        backoff_max_ms: 4_000,
+    }
+}
+
+fn claim(second: i64) -> Claim {
+    Claim {
+        worker_id: "w".into(),
+        host: "h".into(),
+        device: "cpu".into(),
+        now: at(second),
+    }
+}
+
+fn loss(lease: u64) -> Loss {
+    Loss {
+        lease: Lease(lease),
+        reason: LossReason::Exited,
+        message: "It exited.".into(),
+        now: at(0),
+        policy: policy(),
+    }
+}
+
+fn report(lease: u64, seq: u64, record: Record) -> Box<Report> {
+    Box::new(Report {
+        line: JournalRecord {
+            lease: Lease(lease),
+            seq,
+            at: at(0),
+            record,
+        },
+        now: at(0),
+        policy: policy(),
+    })
+}
+
+fn to_dataset(asked: Asked) -> DatasetCommand {
+    match asked {
+        Asked::Register => DatasetCommand::RegisterLocal {
+            registered: dataset::Registered {
+                name: "books".into(),
+                source: DatasetSource::Local,
+                description: None,
+                text_column: "text".into(),
+                tokenizer_model_id: model_id(),
+                context_length: 256,
+            },
+            files: dataset::Downloaded {
+                file_path: "/data".into(),
+                size_bytes: 10,
+            },
+        },
+        Asked::Claim(second) => DatasetCommand::Claim(claim(second)),
+        Asked::Report { lease, seq, record } => DatasetCommand::Report(report(lease, seq, *record)),
+        Asked::Lose(lease) => DatasetCommand::LoseLease(loss(lease)),
+        Asked::Retry => DatasetCommand::Retry,
+    }
+}
+
+fn to_model(asked: Asked) -> ModelCommand {
+    match asked {
+        Asked::Register => ModelCommand::RegisterLocal {
+            registered: model::Registered {
+                name: "tiny".into(),
+                architecture: "llama".into(),
+                quantization: Quantization::Fp32,
+            },
+            files: model::Downloaded {
+                file_path: "/data".into(),
+                disk_size_bytes: 10,
+            },
+        },
+        Asked::Claim(second) => ModelCommand::Claim(claim(second)),
+        Asked::Report { lease, seq, record } => ModelCommand::Report(report(lease, seq, *record)),
+        Asked::Lose(lease) => ModelCommand::LoseLease(loss(lease)),
+        Asked::Retry => ModelCommand::Retry,
+    }
+}
+
+/// Decides and applies each command; refusals change nothing; the state is a function of the events.
+fn live<A: Aggregate + Clone + PartialEq + std::fmt::Debug>(
+    commands: impl Iterator<Item = A::Command>,
+    check: impl Fn(&A) -> bool,
+) -> A {
+    let (mut state, mut history) = (A::default(), Vec::new());
+    for command in commands {
+        let before = state.clone();
+        match state.decide(command) {
+            Ok(events) => {
+                for event in events {
+                    state
+                        .evolve(&event)
+                        .expect("what was decided is a legal transition");
+                    history.push(event);
+                }
+            }
+            Err(_) => assert_eq!(before, state),
+        }
+        assert!(check(&state), "{state:?}");
+    }
+    let mut told = A::default();
+    for event in &history {
+        told.evolve(event).unwrap();
+    }
+    assert_eq!(told, state);
+    state
+}
+
+proptest! {
+    #[test]
+    fn a_dataset_never_reaches_an_illegal_state(asked in prop::collection::vec(any_asked(), 1..80)) {
+        live::<Dataset>(asked.into_iter().map(to_dataset), |dataset| {
+            let running = matches!(dataset.status(), DatasetStatus::Ingesting | DatasetStatus::Tokenizing);
+            (!dataset.attempts().live || running)
+                && (dataset.status() == DatasetStatus::Ready) == dataset.tokenized_path().is_some()
+        });
+    }
+
+    #[test]
+    fn a_model_never_reaches_an_illegal_state(asked in prop::collection::vec(any_asked(), 1..80)) {
+        live::<Model>(asked.into_iter().map(to_model), |model| {
+            !model.attempts().live || model.status() == ModelStatus::Loading
+        });
+    }
+}
+
+#[test]
+fn a_dataset_that_failed_goes_on_from_the_stage_that_failed() {
+    let ingested = Record::DatasetIngested(DatasetIngested {
+        num_samples: 18,
+        size_bytes: 100,
+    });
+    let asked = [
+        Asked::Register,
+        Asked::Claim(0),
+        Asked::Report {
+            lease: 1,
+            seq: 2,
+            record: Box::new(ingested),
+        },
+        Asked::Lose(1),
+    ];
+    let dataset = live::<Dataset>(asked.into_iter().map(to_dataset), |_| true);
+    assert_eq!(dataset.status(), DatasetStatus::Tokenizing);
+    assert!(dataset.waits());
+}
