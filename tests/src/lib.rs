@@ -1,1 +1,3 @@
-//! What happens in trainmaster.
+//! What the tests of every package share; the end-to-end tests themselves are in `tests/`.
+
+pub mod postgres;
