@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Where downloaded things live: outside the checkout, shared by every checkout of this user.
 
-export TRAINMASTER_CACHE=${TRAINMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trainmaster}
+TRAINMASTER_CACHE=${TRAINMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trainmaster}
 mkdir -p "$TRAINMASTER_CACHE"
 
 # Holds the named lock until this script ends, so that two set-ups at once do the work once.

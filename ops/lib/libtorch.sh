@@ -2,7 +2,7 @@
 # Where ops/setup-libtorch puts its libtorch, and whether a libtorch is whole.
 
 libtorch_version=$(sed -n 's/^torch==\([0-9.]*\).*/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../packages/libtorch.txt")
-export libtorch_directory=$TRAINMASTER_CACHE/libtorch-$libtorch_version
+libtorch_directory=$TRAINMASTER_CACHE/libtorch-$libtorch_version
 
 # Prints why the libtorch in a directory cannot be loaded; nothing when it can.
 libtorch_load_error() {
