@@ -1,1 +1,5 @@
 //! The trainmaster daemon as a library, so that tests and benches reach its parts.
+
+pub mod config;
+pub mod database;
+pub mod telemetry;

@@ -1,0 +1,24 @@
+//! Settings: a TOML file, overridden by `TRAINMASTER_*` environment variables, overridden by flags.
+//!
+//! Each setting is written once, in [`settings`], with its default, its unit and its documentation; the example file, the
+//! type checks, `config check` and `config show` are made from that.
+
+mod example;
+mod field;
+mod kind;
+mod problem;
+mod secret;
+mod settings;
+mod source;
+mod validate;
+
+pub use example::example_file;
+pub use field::Field;
+pub use kind::Seconds;
+pub use problem::{ConfigError, Problem};
+pub use secret::Secret;
+pub use settings::{
+    DatabaseSettings, DispatchSettings, HttpSettings, LogFormat, LogSettings, PostgresSettings,
+    ProjectorSettings, RunnerSettings, Settings, ShutdownSettings, SslMode, StateSettings,
+};
+pub use source::{Loaded, Source};

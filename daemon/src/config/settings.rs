@@ -1,0 +1,339 @@
+//! Every setting, with its default for a small machine.
+
+use super::{
+    Field, Seconds, Secret,
+    field::section,
+    kind::{Kind, quoted},
+};
+use serde::Deserialize;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+section! {
+    /// Where the daemon keeps what is its own.
+    [state] StateSettings {
+        /// The directory of the embedded Postgres, the runs, the tokenised datasets and the socket. Unset: $STATE_DIRECTORY
+        /// (systemd sets it), else /var/lib/trainmaster for root, else $XDG_STATE_HOME/trainmaster or
+        /// ~/.local/state/trainmaster.
+        directory: Option<PathBuf> = None;
+    }
+}
+
+section! {
+    /// The Postgres that holds the log, the queue and the read models.
+    [database] DatabaseSettings {
+        /// postgres://user@host:5432/database?sslmode=verify-full of a server of your own. Unset: the daemon runs an embedded
+        /// Postgres of its own under the state directory (see [postgres]).
+        url: Option<Secret> = None;
+        /// The password for `url`, when the URL has none. It may also come from ~/.pgpass.
+        password: Option<Secret> = None;
+        /// How the connection is secured, as libpq's sslmode. Unset: what the URL says, else prefer.
+        sslmode: Option<SslMode> = None;
+        /// A file with the certificates of the authorities to trust. Unset: what the URL says, else the public authorities.
+        sslrootcert: Option<PathBuf> = None;
+        /// The role that the daemon works as (SET ROLE), when it exists and the connecting user is a member of it. The connecting user
+        /// itself migrates the database.
+        role: String = "trainmaster_daemon".to_owned();
+        /// Connections of the pool at most. A listener and the migrations use up to 3 more.
+        max_connections: u32 = 5;
+        /// How long a caller waits for a connection.
+        acquire_timeout_seconds: Seconds = Seconds::new(30);
+        /// An idle connection is closed after this time.
+        idle_timeout_seconds: Seconds = Seconds::new(1800);
+        /// A connection is replaced after this time, idle or not.
+        max_lifetime_seconds: Seconds = Seconds::new(1800);
+        /// Whether a connection is tried before each use, so that a restarted server is noticed.
+        pre_ping: bool = true;
+        /// A statement of the daemon is cancelled after this time; 0: never. Migrations and rebuilds are exempt.
+        statement_timeout_seconds: Seconds = Seconds::new(60);
+        /// How long the daemon waits at its start for a database that cannot be reached yet.
+        connect_timeout_seconds: Seconds = Seconds::new(30);
+    }
+}
+
+section! {
+    /// The embedded Postgres, used when database.url is unset.
+    [postgres] PostgresSettings {
+        /// The directory with initdb, postgres and pg_ctl (or one whose bin/ holds them). Unset: the newest of
+        /// /usr/lib/postgresql/*/bin, pg_config --bindir and $PATH; an existing cluster decides the version.
+        binaries: Option<PathBuf> = None;
+        /// The user that the server runs as when the daemon runs as root (Postgres refuses root). Unset: trainmaster, else postgres,
+        /// else nobody, whichever exists. Ignored when the daemon does not run as root.
+        user: Option<String> = None;
+        /// A file of settings that is read after the daemon's own (512 MB of shared buffers and the like); what it says wins.
+        extra_settings: Option<PathBuf> = None;
+        /// How long the server may take to start, crash recovery included.
+        start_timeout_seconds: Seconds = Seconds::new(300);
+        /// How long the server may take to stop before it is ended at once.
+        stop_timeout_seconds: Seconds = Seconds::new(20);
+    }
+}
+
+section! {
+    /// The HTTP interface.
+    [http] HttpSettings {
+        /// The Unix socket that the command line uses. Unset: run/trainmaster.sock in the state directory.
+        socket: Option<PathBuf> = None;
+        /// A loopback address to listen on as well, such as "127.0.0.1:7423"; it needs a token. Unset: the socket alone.
+        listen: Option<SocketAddr> = None;
+        /// The bearer token that requests over TCP must carry, at least 16 characters.
+        token: Option<Secret> = None;
+        /// A request body may have this many bytes.
+        max_body_bytes: u64 = 1024 * 1024;
+        /// A request is answered with a time-out after this time.
+        request_timeout_seconds: Seconds = Seconds::new(30);
+    }
+}
+
+section! {
+    /// How trainings are run on this machine.
+    [runner] RunnerSettings {
+        /// The trainer program. Unset: trainmaster-trainer beside this program, else in $PATH.
+        program: Option<PathBuf> = None;
+        /// The device that runs use: cpu, cuda:0 and so on, or auto (the first CUDA device when there is one).
+        device: String = "auto".to_owned();
+        /// Runs at once on the device.
+        concurrency: u32 = 1;
+        /// Threads of a run. Unset: as many as the machine has processors.
+        cpu_threads: Option<u32> = None;
+        /// How nice a run is to the rest of the machine, 0 to 19.
+        nice: i32 = 10;
+        /// A run may have this many bytes of memory. Unset: no limit.
+        memory_limit_bytes: Option<u64> = None;
+        /// How often a run shows that it is alive.
+        heartbeat_interval_seconds: Seconds = Seconds::new(2);
+        /// A run that was not heard of for this time is taken for dead.
+        heartbeat_timeout_seconds: Seconds = Seconds::new(60);
+        /// A run that is alive but got nowhere for this time is taken for hung.
+        progress_timeout_seconds: Seconds = Seconds::new(900);
+        /// A run that was asked to pause or stop and has not after this time is ended; it goes on later from its last checkpoint.
+        pause_deadline_seconds: Seconds = Seconds::new(120);
+        /// Attempts of a training before it is given up.
+        max_attempts: u32 = 3;
+        /// The wait before the second attempt; it doubles with each further one.
+        retry_delay_seconds: Seconds = Seconds::new(5);
+        /// The longest wait before an attempt.
+        retry_delay_max_seconds: Seconds = Seconds::new(300);
+    }
+}
+
+section! {
+    /// How what is to be done gets from the log to a runner.
+    [dispatch] DispatchSettings {
+        /// How often the outbox and the queue are looked at when nothing wakes them.
+        poll_interval_seconds: Seconds = Seconds::new(5);
+        /// How often queued and running work is compared with what is really there.
+        reconcile_interval_seconds: Seconds = Seconds::new(60);
+    }
+}
+
+section! {
+    /// How events get into the tables that applications read.
+    [projector] ProjectorSettings {
+        /// How often the log is looked at when nothing wakes the projector.
+        poll_interval_seconds: Seconds = Seconds::new(5);
+        /// Events of one transaction at most.
+        batch_size: u32 = 1000;
+    }
+}
+
+section! {
+    /// What the daemon writes to standard error. Traces and metrics follow the OTEL_* variables of OpenTelemetry instead.
+    [log] LogSettings {
+        /// error, warn, info, debug or trace, or directives such as "info,trainmaster::dispatch=debug". Also $LOG_LEVEL.
+        level: String = "info".to_owned();
+        /// text or json. Also $LOG_FORMAT.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+section! {
+    /// How the daemon ends.
+    [shutdown] ShutdownSettings {
+        /// After the first signal, the daemon may take this long to finish and hand over; a second signal ends it at once. Runs go on.
+        limit_seconds: Seconds = Seconds::new(20);
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `[state]`
+    pub state: StateSettings,
+    /// `[database]`
+    pub database: DatabaseSettings,
+    /// `[postgres]`
+    pub postgres: PostgresSettings,
+    /// `[http]`
+    pub http: HttpSettings,
+    /// `[runner]`
+    pub runner: RunnerSettings,
+    /// `[dispatch]`
+    pub dispatch: DispatchSettings,
+    /// `[projector]`
+    pub projector: ProjectorSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[shutdown]`
+    pub shutdown: ShutdownSettings,
+}
+
+/// A section's name, what it is about, and its settings.
+pub(crate) type Section = (&'static str, &'static [&'static str], &'static [Field]);
+
+impl Settings {
+    /// The sections in the order of the example file.
+    pub(crate) const SECTIONS: &'static [Section] = &[
+        ("state", StateSettings::ABOUT, StateSettings::FIELDS),
+        (
+            "database",
+            DatabaseSettings::ABOUT,
+            DatabaseSettings::FIELDS,
+        ),
+        (
+            "postgres",
+            PostgresSettings::ABOUT,
+            PostgresSettings::FIELDS,
+        ),
+        ("http", HttpSettings::ABOUT, HttpSettings::FIELDS),
+        ("runner", RunnerSettings::ABOUT, RunnerSettings::FIELDS),
+        (
+            "dispatch",
+            DispatchSettings::ABOUT,
+            DispatchSettings::FIELDS,
+        ),
+        (
+            "projector",
+            ProjectorSettings::ABOUT,
+            ProjectorSettings::FIELDS,
+        ),
+        ("log", LogSettings::ABOUT, LogSettings::FIELDS),
+        (
+            "shutdown",
+            ShutdownSettings::ABOUT,
+            ShutdownSettings::FIELDS,
+        ),
+    ];
+
+    /// Every setting.
+    pub fn fields() -> impl Iterator<Item = &'static Field> {
+        Self::SECTIONS
+            .iter()
+            .flat_map(|(_, _, fields)| fields.iter())
+    }
+
+    /// Every setting with its value as TOML, none for what is not set. Secrets are redacted.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(&'static str, Option<String>)> {
+        [
+            self.state.shown(),
+            self.database.shown(),
+            self.postgres.shown(),
+            self.http.shown(),
+            self.runner.shown(),
+            self.dispatch.shown(),
+            self.projector.shown(),
+            self.log.shown(),
+            self.shutdown.shown(),
+        ]
+        .concat()
+    }
+
+    /// The state directory (see `state.directory`).
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        self.state
+            .directory
+            .clone()
+            .or_else(|| variable("STATE_DIRECTORY"))
+            .or_else(|| {
+                rustix::process::geteuid()
+                    .is_root()
+                    .then(|| PathBuf::from("/var/lib/trainmaster"))
+            })
+            .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("trainmaster")))
+            .or_else(|| variable("HOME").map(|home| home.join(".local/state/trainmaster")))
+            .unwrap_or_else(|| Path::new("/var/lib/trainmaster").to_owned())
+    }
+
+    /// The Unix socket of the HTTP interface (see `http.socket`).
+    #[must_use]
+    pub fn http_socket(&self) -> PathBuf {
+        self.http
+            .socket
+            .clone()
+            .unwrap_or_else(|| self.state_directory().join("run/trainmaster.sock"))
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[serde(alias = "standard")]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Kind for LogFormat {
+    const EXPECTED: &'static str = "\"text\" or \"json\"";
+    const TEXT: bool = true;
+    fn shown(&self) -> Option<String> {
+        Some(quoted(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }))
+    }
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never TLS.
+    Disable,
+    /// TLS when the server insists.
+    Allow,
+    /// TLS when the server offers it.
+    Prefer,
+    /// TLS, whoever answers.
+    Require,
+    /// TLS, and the certificate is of an authority that is trusted.
+    VerifyCa,
+    /// TLS, and the certificate is the host's.
+    VerifyFull,
+}
+
+impl SslMode {
+    /// As libpq and URLs write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Allow => "allow",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
+impl Kind for SslMode {
+    const EXPECTED: &'static str =
+        "\"disable\", \"allow\", \"prefer\", \"require\", \"verify-ca\" or \"verify-full\"";
+    const TEXT: bool = true;
+    fn shown(&self) -> Option<String> {
+        Some(quoted(self.as_str()))
+    }
+}

@@ -1,0 +1,165 @@
+//! What the types of the settings cannot say.
+
+use super::{Secret, Settings};
+use sqlx::postgres::PgConnectOptions;
+use std::str::FromStr;
+
+/// Keys with what is wrong about their values.
+pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    let mut check = |key, holds: bool, what: &str| {
+        if !holds {
+            wrong.push((key, what.to_owned()));
+        }
+    };
+
+    let database = &settings.database;
+    if let Some(url) = &database.url {
+        let scheme = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.expose().starts_with(scheme));
+        check(
+            "database.url",
+            scheme,
+            "expected postgres://user@host:5432/database",
+        );
+        // The parser's message does not repeat the URL, which may hold a password.
+        if scheme && let Err(error) = PgConnectOptions::from_str(url.expose()) {
+            check("database.url", false, &error.to_string());
+        }
+    }
+    check(
+        "database.max_connections",
+        database.max_connections >= 2,
+        "expected at least 2: a reader and a writer",
+    );
+    check(
+        "database.role",
+        !database.role.is_empty() && database.role.len() < 64 && !database.role.contains('\0'),
+        "expected the name of a role, 1 to 63 bytes",
+    );
+    if let Some(path) = &database.sslrootcert
+        && let Err(error) = std::fs::metadata(path)
+    {
+        check(
+            "database.sslrootcert",
+            false,
+            &format!("cannot read {}: {error}", path.display()),
+        );
+    }
+    for (key, seconds) in [
+        (
+            "database.acquire_timeout_seconds",
+            database.acquire_timeout_seconds,
+        ),
+        (
+            "postgres.start_timeout_seconds",
+            settings.postgres.start_timeout_seconds,
+        ),
+        (
+            "http.request_timeout_seconds",
+            settings.http.request_timeout_seconds,
+        ),
+        (
+            "runner.heartbeat_interval_seconds",
+            settings.runner.heartbeat_interval_seconds,
+        ),
+        (
+            "dispatch.poll_interval_seconds",
+            settings.dispatch.poll_interval_seconds,
+        ),
+        (
+            "dispatch.reconcile_interval_seconds",
+            settings.dispatch.reconcile_interval_seconds,
+        ),
+        (
+            "projector.poll_interval_seconds",
+            settings.projector.poll_interval_seconds,
+        ),
+    ] {
+        check(
+            key,
+            !seconds.duration().is_zero(),
+            "expected more than 0 seconds",
+        );
+    }
+
+    if let Some(address) = settings.http.listen {
+        check(
+            "http.listen",
+            address.ip().is_loopback(),
+            "expected a loopback address (127.0.0.1 or [::1])",
+        );
+        check(
+            "http.token",
+            settings.http.token.is_some(),
+            "expected a token, because http.listen is set",
+        );
+    }
+    let long_enough = |token: &Secret| token.expose().len() >= 16;
+    check(
+        "http.token",
+        settings.http.token.as_ref().is_none_or(long_enough),
+        "expected at least 16 characters",
+    );
+    check(
+        "http.max_body_bytes",
+        settings.http.max_body_bytes >= 1024,
+        "expected at least 1024 bytes",
+    );
+
+    let runner = &settings.runner;
+    let cuda = runner
+        .device
+        .strip_prefix("cuda:")
+        .is_some_and(|index| index.parse::<u16>().is_ok());
+    check(
+        "runner.device",
+        cuda || ["auto", "cpu"].contains(&runner.device.as_str()),
+        "expected auto, cpu or cuda:<number>",
+    );
+    check(
+        "runner.concurrency",
+        runner.concurrency >= 1,
+        "expected at least 1",
+    );
+    check(
+        "runner.cpu_threads",
+        runner.cpu_threads != Some(0),
+        "expected at least 1",
+    );
+    check(
+        "runner.nice",
+        (0..=19).contains(&runner.nice),
+        "expected 0 to 19",
+    );
+    check(
+        "runner.max_attempts",
+        runner.max_attempts >= 1,
+        "expected at least 1",
+    );
+    check(
+        "runner.heartbeat_timeout_seconds",
+        runner.heartbeat_timeout_seconds.duration()
+            >= runner.heartbeat_interval_seconds.duration() * 3,
+        "expected at least 3 times runner.heartbeat_interval_seconds",
+    );
+    check(
+        "runner.retry_delay_max_seconds",
+        runner.retry_delay_max_seconds >= runner.retry_delay_seconds,
+        "expected at least runner.retry_delay_seconds",
+    );
+    check(
+        "projector.batch_size",
+        (1..=100_000).contains(&settings.projector.batch_size),
+        "expected 1 to 100000",
+    );
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log.level) {
+        check(
+            "log.level",
+            false,
+            &format!("{error}; expected a level or directives such as \"info,trainmaster=debug\""),
+        );
+    }
+    wrong
+}

@@ -1,0 +1,116 @@
+//! Logs on standard error; traces and metrics over OTLP (gRPC).
+//!
+//! OTLP is off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or the variable of the signal) is set, and follows OpenTelemetry's standard
+//! variables. Spans carry trace ids in any case, so that logs, events and runs can be joined. A receiver that is down costs
+//! nothing but the telemetry: queues are bounded, nothing waits for them, and the log says so once.
+
+mod exporter;
+mod format;
+mod instruments;
+mod propagation;
+
+pub use instruments::{Instruments, instruments, observe_pool};
+pub use propagation::{set_parent, traceparent};
+
+use crate::config::{LogFormat, LogSettings};
+use opentelemetry::{global, trace::TracerProvider};
+use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use std::time::Duration;
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+/// How long the last spans and metrics may take to be sent when the process ends.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` is not a level.
+    #[error("log.level {level:?} cannot be used: {error}")]
+    Level {
+        /// The setting.
+        level: String,
+        /// What is wrong with it.
+        error: tracing_subscriber::filter::ParseError,
+    },
+    /// The OTEL_* variables cannot be used.
+    #[error(
+        "the OpenTelemetry exporter for {signal} cannot be set up: {error}; check the OTEL_EXPORTER_OTLP_* variables"
+    )]
+    Exporter {
+        /// `traces` or `metrics`.
+        signal: &'static str,
+        /// What is wrong.
+        error: opentelemetry_otlp::ExporterBuildError,
+    },
+    /// Something else has installed a subscriber.
+    #[error("telemetry is set up already")]
+    Twice,
+}
+
+/// Keeps telemetry going; [`Telemetry::shutdown`] sends what is left.
+#[derive(Debug)]
+#[must_use = "what is left is sent by shutdown"]
+pub struct Telemetry {
+    tracer_provider: SdkTracerProvider,
+    meter_provider: Option<SdkMeterProvider>,
+}
+
+/// Sets up logs, traces and metrics for this process. Call it within the runtime, once, before [`instruments`] is used.
+///
+/// # Errors
+/// The level or the OTEL_* variables cannot be used, or it was called before.
+pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
+    let level = EnvFilter::try_new(&settings.level).map_err(|error| TelemetryError::Level {
+        level: settings.level.clone(),
+        error,
+    })?;
+    // The SDK's own complaints come with every failed export; exporter.rs says the same once.
+    let quiet = filter_fn(|metadata| !metadata.target().starts_with("opentelemetry"));
+    let (tracer_provider, meter_provider) = exporter::providers()?;
+
+    let log = tracing_subscriber::fmt::layer()
+        .event_format(format::Format::new(settings.format == LogFormat::Json))
+        .with_writer(std::io::stderr)
+        .with_filter(level.and(quiet));
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(tracer_provider.tracer("trainmaster"))
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(filter_fn(|metadata| {
+            metadata.target().starts_with("trainmaster")
+                && *metadata.level() <= tracing::Level::INFO
+        }));
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(log)
+        .try_init()
+        .map_err(|_| TelemetryError::Twice)?;
+
+    if let Some(provider) = &meter_provider {
+        global::set_meter_provider(provider.clone());
+        instruments::install();
+    }
+    Ok(Telemetry {
+        tracer_provider,
+        meter_provider,
+    })
+}
+
+impl Telemetry {
+    /// Sends what is left, within 5 seconds, and ends telemetry. Failures are not reported: there is nobody left to tell.
+    pub async fn shutdown(self) {
+        // Exporters need the runtime that waits here, so they are waited for on another thread.
+        let flush = tokio::task::spawn_blocking(move || {
+            let _ = self.tracer_provider.shutdown_with_timeout(FLUSH_LIMIT);
+            if let Some(provider) = self.meter_provider {
+                let _ = provider.shutdown_with_timeout(FLUSH_LIMIT);
+            }
+        });
+        let _ = tokio::time::timeout(FLUSH_LIMIT, flush).await;
+    }
+}
