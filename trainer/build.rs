@@ -13,6 +13,10 @@ fn main() {
         );
         return;
     };
+    println!(
+        "cargo::rustc-env=LIBTORCH_VERSION={}",
+        version(Path::new(&lib))
+    );
     // The old kind of rpath (DT_RPATH) also serves the libraries that libtorch itself loads, which the new kind does not.
     // An installed trainer (<prefix>/bin) has its libtorch in <prefix>/lib/trainmaster: `ops/install` puts it there.
     let installed = "$ORIGIN/../lib/trainmaster/libtorch/lib";
@@ -25,4 +29,22 @@ fn main() {
         }
     }
     println!("cargo::rustc-link-arg=-Wl,--as-needed");
+}
+
+/// What is beside the libraries says which libtorch they are: `build-version` in an archive, `version.py` in a Python package.
+fn version(lib: &Path) -> String {
+    let Some(root) = lib.parent() else {
+        return "unknown".into();
+    };
+    let in_archive = std::fs::read_to_string(root.join("build-version"));
+    let in_package = std::fs::read_to_string(root.join("version.py"));
+    let python = |text: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("__version__ = "))
+            .map(|version| version.trim_matches('\'').to_owned())
+    };
+    in_archive
+        .map(|text| text.trim().to_owned())
+        .or_else(|_| in_package.map(|text| python(&text).unwrap_or_default()))
+        .unwrap_or_else(|_| "unknown".into())
 }

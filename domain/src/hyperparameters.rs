@@ -40,7 +40,7 @@ pub struct Hyperparameters {
     /// Steps over which λ rises linearly from 0; none: a twentieth of `trainingSteps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparsity_warmup_steps: Option<u32>,
-    /// Decoupled weight decay (AdamW only).
+    /// Weight decay: decoupled with AdamW, an L2 term of the gradient with Adam and SGD.
     #[serde(default)]
     pub weight_decay: f64,
     /// Exponential decay of the first moment (momentum, with SGD).
@@ -64,7 +64,8 @@ pub struct Hyperparameters {
     /// Precision of the matrix products; master weights are always f32.
     #[serde(default)]
     pub precision: Precision,
-    /// Activations held in the mixing buffer; none: what fits, at least two batches.
+    /// Activations held in the mixing buffer, at least two batches; none: sixteen batches, but at least 16,384 and at most 262,144, within a
+    /// quarter of the run's memory limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_tokens: Option<u32>,
 }

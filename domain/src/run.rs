@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The trainer is started as `trainmaster-trainer run <directory> --lease <n>` and leaves when `spec.json` carries another
-//! lease. It exits 0 after a `completed`, `paused`, `stopped` or `failed` record: every outcome that it can speak of is in
+//! lease (with [`EXIT_SUPERSEDED`], without a word). It exits 0 after a `completed`, `paused`, `stopped` or `failed` record: every outcome that it can speak of is in
 //! the journal, so any other exit means that it could not speak (killed, out of memory).
 //!
 //! Each line of the journal is one `write` of at most [`journal::MAX_LINE_BYTES`] to a file opened for appending, numbered
@@ -25,3 +25,6 @@ pub mod spec;
 
 /// The version of this contract; a trainer refuses a spec of another.
 pub const CONTRACT_VERSION: u32 = 1;
+
+/// The exit status of a trainer that leaves because `spec.json` carries another lease, or is gone.
+pub const EXIT_SUPERSEDED: i32 = 3;

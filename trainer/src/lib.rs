@@ -1,1 +1,11 @@
 //! The trainer as a library, so that tests and benches reach its parts.
+
+pub mod autoencoder;
+pub mod doctor;
+pub mod run;
+
+/// The version of libtorch that this trainer was built against.
+pub const LIBTORCH_VERSION: &str = match option_env!("LIBTORCH_VERSION") {
+    Some(version) => version,
+    None => "unknown",
+};

@@ -1,2 +1,93 @@
 //! The trainmaster-trainer program.
-fn main() {}
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use trainmaster_domain::Lease;
+use trainmaster_trainer::autoencoder::{
+    Autoencoder,
+    tensor_file::{TensorFile, write_tensors},
+};
+use trainmaster_trainer::{doctor, run};
+
+/// Trains sparse autoencoders on the activations of language models. The trainmaster daemon starts it; a person needs it for `doctor`.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do what the spec of a run's directory says; what happens is written to its journal.
+    Run {
+        /// The run's directory.
+        directory: PathBuf,
+        /// The lease to report under; the trainer leaves when the spec carries another.
+        #[arg(long)]
+        lease: u64,
+    },
+    /// Say what this machine offers: libtorch, devices, precision.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reconstruct activations with a trained autoencoder, to compare with other programs that read the same directory.
+    Reconstruct {
+        /// The autoencoder's directory (cfg.json, sae_weights.safetensors).
+        #[arg(long)]
+        autoencoder: PathBuf,
+        /// A safetensors file with `activations`, f32 [rows, width].
+        #[arg(long)]
+        activations: PathBuf,
+        /// The safetensors file to write: `latents` and `reconstruction`.
+        #[arg(long)]
+        output: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Run { directory, lease } => {
+            let terminated = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&terminated))
+                .context("listening for SIGTERM")?;
+            // Without a handler, a file that reaches its size limit would kill the trainer instead of failing to be written.
+            signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+                .context("listening for SIGXFSZ")?;
+            let status = run::run(&directory, Lease(lease), terminated);
+            Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+        }
+        Command::Doctor { json } => {
+            let findings = doctor::examine();
+            if json {
+                println!("{}", serde_json::to_string_pretty(&findings)?);
+            } else {
+                print!("{findings}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reconstruct {
+            autoencoder,
+            activations,
+            output,
+        } => {
+            let autoencoder = Autoencoder::load(&autoencoder, tch::Device::Cpu)?;
+            let width = autoencoder.b_dec.size1()?;
+            let activations =
+                TensorFile::open(&activations)?.tensor("activations", &[-1, width])?;
+            let latents = autoencoder.encode(&activations)?;
+            let reconstruction = autoencoder.decode(&latents)?;
+            write_tensors(
+                &output,
+                &[("latents", &latents), ("reconstruction", &reconstruction)],
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Sparse autoencoders: training them, keeping and reading them.
+
+pub mod activations;
+pub mod checkpoint;
+pub mod gradient;
+pub mod metrics;
+pub mod mixing_buffer;
+pub mod normalization;
+pub mod optimizer;
+pub mod parameters;
+pub mod precision;
+pub mod random;
+pub mod sae_lens;
+pub mod schedule;
+pub mod sequence_order;
+pub mod tensor_file;
+pub mod training;
+mod workspace;
+
+pub use sae_lens::Autoencoder;

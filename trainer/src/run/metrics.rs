@@ -1,0 +1,75 @@
+//! Collects steps into the columnar batches of the journal.
+
+use crate::autoencoder::training::Step;
+use chrono::Utc;
+use std::time::{Duration, Instant};
+use trainmaster_domain::run::journal::MetricsBatch;
+
+/// A batch is written when it has so many steps …
+const STEPS: usize = 100;
+/// … or is so old.
+const AGE: Duration = Duration::from_secs(5);
+
+/// The batch that is being collected.
+#[derive(Debug)]
+pub struct Collector {
+    batch: MetricsBatch,
+    /// Activations trained on since the last batch.
+    trained: u64,
+    since: Instant,
+}
+
+impl Collector {
+    /// Nothing collected yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            batch: MetricsBatch::default(),
+            trained: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// Takes up a step over `activations`; only one with details becomes a row.
+    pub fn push(&mut self, step: &Step, activations: u64) {
+        self.trained += activations;
+        let Some(details) = step.details else {
+            return;
+        };
+        let batch = &mut self.batch;
+        batch.steps.push(step.step);
+        batch.loss.push(step.loss);
+        batch.sparsity.push(details.active_latents);
+        batch.reconstruction_error.push(step.reconstruction_error);
+        batch.dead_neurons.push(details.dead_latents);
+        batch.explained_variance.push(details.explained_variance);
+        batch.learning_rate.push(step.learning_rate);
+        batch.at.push(Utc::now());
+    }
+
+    /// Whether the batch should be written now.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.batch.steps.len() >= STEPS
+            || (!self.batch.steps.is_empty() && self.since.elapsed() >= AGE)
+    }
+
+    /// The batch so far, if there is anything in it, and begins another.
+    pub fn take(&mut self) -> Option<MetricsBatch> {
+        if self.batch.steps.is_empty() {
+            return None;
+        }
+        let seconds = self.since.elapsed().as_secs_f64().max(1e-6);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.tokens_per_second = self.trained as f64 / seconds;
+        self.trained = 0;
+        self.since = Instant::now();
+        Some(batch)
+    }
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self::new()
+    }
+}

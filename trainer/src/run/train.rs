@@ -1,0 +1,364 @@
+//! Training an autoencoder, from a spec to a result.
+
+use super::durable;
+use super::failure::RunError;
+use super::life::Next;
+use super::metrics::Collector;
+use super::{Run, device};
+use crate::autoencoder::{
+    Autoencoder,
+    activations::ActivationSource,
+    checkpoint::{self, State},
+    gradient::Activation,
+    mixing_buffer::{Cursor, MixingBuffer},
+    normalization::Normalization,
+    parameters::Parameters,
+    precision::product_kind,
+    sae_lens::Provenance,
+    sequence_order::SequenceOrder,
+    training::{Step, Training},
+};
+use std::ops::ControlFlow;
+use std::path::Path;
+use tch::{Device, Kind, TchError, Tensor};
+use trainmaster_domain::hyperparameters::Hyperparameters;
+use trainmaster_domain::run::control::Request;
+use trainmaster_domain::run::journal::{
+    AtStep, CheckpointSaved, Finished, Record, TrainingStarted,
+};
+use trainmaster_domain::run::spec::{ResumeFrom, Train};
+
+/// Bounds of the mixing buffer, in activations, where the hyperparameters do not say.
+const SMALLEST_BUFFER: u64 = 16_384;
+const LARGEST_BUFFER: u64 = 262_144;
+const BUFFER_BATCHES: u64 = 16;
+
+/// Everything that a training in progress consists of.
+struct Session<'a> {
+    run: &'a mut Run,
+    hyperparameters: &'a Hyperparameters,
+    source: &'a mut dyn ActivationSource,
+    provenance: Provenance,
+    training: Training,
+    buffer: MixingBuffer,
+    /// What the checkpoint says beside step and cursor.
+    state: State,
+    /// f32 [batchSize, d].
+    batch: Tensor,
+    collector: Collector,
+    last: Option<Step>,
+    /// The step of the newest checkpoint that has been announced under this lease or resumed from.
+    checkpointed: Option<u64>,
+}
+
+/// Trains to the end, or until asked otherwise; what happened is in the journal then.
+///
+/// # Errors
+/// [`RunError`]: the run ends without a result.
+pub fn train(
+    run: &mut Run,
+    train: &Train,
+    source: &mut dyn ActivationSource,
+    provenance: Provenance,
+) -> Result<(), RunError> {
+    let _no_grad = tch::no_grad_guard();
+    if train.encoder_type != "sparse" {
+        return Err(RunError::Unsupported {
+            what: format!(
+                "encoder type {:?} cannot be trained; \"sparse\" can",
+                train.encoder_type
+            ),
+        });
+    }
+    let hyperparameters = &train.hyperparameters;
+    hyperparameters
+        .validate()
+        .map_err(|error| RunError::Unsupported {
+            what: error.to_string(),
+        })?;
+    if source.sequences() == 0 {
+        return Err(RunError::DatasetEmpty {
+            reason: "it has no sequences".into(),
+        });
+    }
+    durable::remove_leftovers(&run.directory);
+    durable::remove_leftovers(&run.directory.join("checkpoints"));
+
+    let device = device(&run.spec.resources.device)?;
+    let (state, training) = match &train.resume_from {
+        Some(from) => resume(from, hyperparameters, source, device)?,
+        None => begin(run, hyperparameters, source, device)?,
+    };
+    run.say(
+        Record::TrainingStarted(TrainingStarted {
+            at_step: training.step,
+            d_in: state.d_in as u32,
+            d_sae: state.d_sae as u32,
+        }),
+        false,
+    )?;
+    let batch = Tensor::f_zeros(
+        [i64::from(hyperparameters.batch_size), state.d_in],
+        (Kind::Float, device),
+    )
+    .map_err(|error| RunError::of_libtorch("making room for a batch", &error))?;
+    Session {
+        buffer: MixingBuffer::new(
+            state.seed,
+            SequenceOrder::new(state.seed, state.sequences),
+            state.normalization,
+            state.sequences_per_block,
+            state.cursor,
+        ),
+        checkpointed: train.resume_from.as_ref().map(|from| from.step),
+        collector: Collector::new(),
+        last: None,
+        run,
+        hyperparameters,
+        source,
+        provenance,
+        training,
+        state,
+        batch,
+    }
+    .go_on()
+}
+
+fn begin(
+    run: &Run,
+    hyperparameters: &Hyperparameters,
+    source: &mut dyn ActivationSource,
+    device: Device,
+) -> Result<(State, Training), RunError> {
+    let sequences = source.sequences();
+    let order = SequenceOrder::new(hyperparameters.seed, sequences);
+    let (normalization, mean) =
+        Normalization::estimate(source, &order, &mut |_| run.life.progress())?;
+    let d_in = source.width();
+    let d_sae = d_in * i64::from(hyperparameters.expansion_factor);
+    let make = || -> Result<(Kind, Training), TchError> {
+        let kind = product_kind(hyperparameters.precision, device)?;
+        let parameters = Parameters::initial(d_in, d_sae, hyperparameters.seed, &mean)?;
+        Ok((kind, Training::new(hyperparameters, parameters, kind)?))
+    };
+    let (kind, training) =
+        make().map_err(|error| RunError::of_libtorch("making the autoencoder", &error))?;
+    let state = State {
+        format: State::FORMAT,
+        step: 0,
+        d_in,
+        d_sae,
+        seed: hyperparameters.seed,
+        sequences,
+        sequences_per_block: sequences_per_block(
+            hyperparameters,
+            source,
+            run.spec.resources.memory_limit_bytes,
+        ),
+        cursor: Cursor::default(),
+        normalization,
+        bf16: kind == Kind::BFloat16,
+    };
+    Ok((state, training))
+}
+
+fn resume(
+    from: &ResumeFrom,
+    hyperparameters: &Hyperparameters,
+    source: &dyn ActivationSource,
+    device: Device,
+) -> Result<(State, Training), RunError> {
+    let directory = Path::new(&from.path);
+    let found = durable::contents(directory)?.sha256;
+    if found != from.sha256 {
+        return Err(RunError::FileAltered {
+            path: directory.to_owned(),
+            found,
+            announced: from.sha256.clone(),
+        });
+    }
+    let state = checkpoint::read_state(directory)?;
+    let width = source.width();
+    for (what, checkpoint, now) in [
+        ("activations of width", state.d_in, width),
+        (
+            "latents",
+            state.d_sae,
+            width * i64::from(hyperparameters.expansion_factor),
+        ),
+        (
+            "sequences",
+            state.sequences as i64,
+            source.sequences() as i64,
+        ),
+    ] {
+        if checkpoint != now {
+            return Err(RunError::ShapeMismatch {
+                what: format!(
+                    "{} is of a training with {what} {checkpoint}, and now there are {now}: resume with the model, dataset and \
+                     expansionFactor that it began with",
+                    directory.display()
+                ),
+            });
+        }
+    }
+    let training = checkpoint::load(directory, &state, hyperparameters, device)?;
+    Ok((state, training))
+}
+
+fn sequences_per_block(
+    hyperparameters: &Hyperparameters,
+    source: &dyn ActivationSource,
+    memory_limit_bytes: Option<u64>,
+) -> u64 {
+    let batch = u64::from(hyperparameters.batch_size);
+    let activations = hyperparameters.buffer_tokens.map_or_else(
+        || {
+            let fits = memory_limit_bytes.map_or(u64::MAX, |limit| {
+                limit / 4 / (4 * source.width().max(1) as u64)
+            });
+            (batch * BUFFER_BATCHES)
+                .clamp(SMALLEST_BUFFER, LARGEST_BUFFER)
+                .min(fits)
+                .max(2 * batch)
+        },
+        u64::from,
+    );
+    activations
+        .div_ceil(source.activations_per_sequence().max(1))
+        .clamp(1, source.sequences())
+}
+
+impl Session<'_> {
+    fn go_on(mut self) -> Result<(), RunError> {
+        let steps = u64::from(self.hyperparameters.training_steps);
+        while self.training.step < steps {
+            match self.run.life.next() {
+                Next::GoOn => self.step()?,
+                Next::Leave => return Err(RunError::Superseded),
+                Next::Asked(Request::Pause) => {
+                    self.checkpoint()?;
+                    let step = self.training.step;
+                    return self.run.say(Record::Paused(AtStep { step }), true);
+                }
+                Next::Asked(Request::Stop) => {
+                    let finished = self.result()?;
+                    return self.run.say(Record::Stopped(finished), true);
+                }
+            }
+        }
+        if self.checkpointed != Some(self.training.step) {
+            self.checkpoint()?;
+        }
+        let finished = self.result()?;
+        self.run.say(Record::Completed(finished), true)
+    }
+
+    fn step(&mut self) -> Result<(), RunError> {
+        let life = &self.run.life;
+        let mut tick = |_| {
+            life.progress();
+            match life.heard() {
+                Next::GoOn => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        };
+        if self
+            .buffer
+            .next_batch(self.source, &self.batch, &mut tick)?
+            .is_break()
+        {
+            return Ok(());
+        }
+        let h = self.hyperparameters;
+        let next = self.training.step + 1;
+        let every = |interval: u32| next.is_multiple_of(u64::from(interval));
+        let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
+        let step = self
+            .training
+            .step(&self.batch, recorded)
+            .map_err(|error| RunError::of_libtorch("training", &error))?;
+        if !step.loss.is_finite() {
+            self.flush()?;
+            return Err(RunError::LossNotFinite { step: step.step });
+        }
+        self.run.life.progress();
+        self.collector.push(&step, u64::from(h.batch_size));
+        self.last = Some(step);
+        if self.collector.is_due() {
+            self.flush()?;
+        }
+        if every(h.checkpoint_interval) {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), RunError> {
+        match self.collector.take() {
+            Some(batch) => self.run.say(Record::Metrics(batch), false),
+            None => Ok(()),
+        }
+    }
+
+    /// Metrics come first, so that a checkpoint in the journal has its steps before it.
+    fn checkpoint(&mut self) -> Result<(), RunError> {
+        self.flush()?;
+        self.run.still_ours()?;
+        let step = self.training.step;
+        let state = State {
+            step,
+            cursor: self.buffer.cursor(),
+            ..self.state.clone()
+        };
+        let path = self
+            .run
+            .directory
+            .join("checkpoints")
+            .join(format!("{step}-{}", self.run.spec.lease));
+        let contents = durable::write_directory(&path, |directory| {
+            Ok(checkpoint::save(directory, &state, &self.training)?)
+        })?;
+        self.run.life.progress();
+        let last = self.last.filter(|last| last.step == step);
+        self.run.say(
+            Record::CheckpointSaved(CheckpointSaved {
+                step,
+                loss: last.map(|last| last.loss),
+                sparsity: last
+                    .and_then(|last| last.details)
+                    .map(|details| details.active_latents),
+                path: path.to_string_lossy().into_owned(),
+                file_size_bytes: contents.size_bytes,
+                sha256: contents.sha256,
+            }),
+            true,
+        )?;
+        self.checkpointed = Some(step);
+        Ok(())
+    }
+
+    fn result(&mut self) -> Result<Finished, RunError> {
+        self.flush()?;
+        self.run.still_ours()?;
+        let activation = match self.hyperparameters.top_k {
+            None => Activation::Relu,
+            Some(k) => Activation::TopK(i64::from(k)),
+        };
+        let autoencoder = Autoencoder::of(
+            &self.training.parameters,
+            activation,
+            self.state.normalization.scale,
+        )
+        .map_err(|error| RunError::of_libtorch("folding the normalisation", &error))?;
+        let path = self.run.directory.join("result");
+        let contents = durable::write_directory(&path, |directory| {
+            Ok(autoencoder.save(directory, &self.provenance)?)
+        })?;
+        Ok(Finished {
+            step: self.training.step,
+            path: path.to_string_lossy().into_owned(),
+            sha256: contents.sha256,
+        })
+    }
+}
