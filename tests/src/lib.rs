@@ -1,3 +1,4 @@
 //! What the tests of every package share; the end-to-end tests themselves are in `tests/`.
 
+pub mod history;
 pub mod postgres;

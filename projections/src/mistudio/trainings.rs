@@ -90,8 +90,8 @@ impl Row for Training {
         match event {
             TrainingEvent::TrainingQueued(_)
             | TrainingEvent::CheckpointSaved(_)
-            | TrainingEvent::PauseRequested
-            | TrainingEvent::StopRequested => {}
+            | TrainingEvent::PauseRequested {}
+            | TrainingEvent::StopRequested {} => {}
             TrainingEvent::TrainingClaimed(claimed) => {
                 self.enter(TrainingStatus::Initializing);
                 self.gpu_id = claimed.gpu_id;
@@ -118,7 +118,7 @@ impl Row for Training {
                 self.paused_at = Some(at);
                 self.forgive();
             }
-            TrainingEvent::TrainingResumed => self.enter(TrainingStatus::Queued),
+            TrainingEvent::TrainingResumed {} => self.enter(TrainingStatus::Queued),
             TrainingEvent::TrainingStopped(ended) => {
                 self.end(TrainingStatus::Stopped, at);
                 self.current_step = Some(value::integer(ended.step));

@@ -1,0 +1,54 @@
+//! A read model's tables in a database of the test's own.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use sqlx::{AssertSqlSafe, PgPool};
+use trainmaster_domain::RecordedEvent;
+use trainmaster_projections::{ApplyError, ReadModel, Serials};
+
+pub const MISTUDIO: ReadModel = ReadModel::Mistudio;
+
+/// Makes the tables of mistudio in a schema of that name.
+pub async fn create(pool: &PgPool, schema: &str) {
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}"
+    )))
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    for part in MISTUDIO.ddl() {
+        sqlx::raw_sql(*part)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+/// Applies events in one transaction; what fails leaves no trace.
+pub async fn apply(
+    pool: &PgPool,
+    schema: &str,
+    serials: &mut Serials,
+    events: &[RecordedEvent],
+) -> Result<(), ApplyError> {
+    let mut transaction = pool.begin().await.unwrap();
+    sqlx::query("SELECT set_config('search_path', $1, true)")
+        .bind(schema)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    MISTUDIO.apply(&mut transaction, serials, events).await?;
+    transaction.commit().await.unwrap();
+    Ok(())
+}
+
+/// Every column of every row of a table, as JSON, ordered by its first column.
+pub async fn rows(pool: &PgPool, schema: &str, table: &str) -> Vec<serde_json::Value> {
+    sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT to_jsonb(t) FROM {schema}.{table} t ORDER BY id"
+    )))
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
