@@ -2,4 +2,6 @@
 
 pub mod config;
 pub mod database;
+pub mod log;
+pub mod migrate;
 pub mod telemetry;

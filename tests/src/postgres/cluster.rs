@@ -60,9 +60,10 @@ impl Cluster {
             .args(["-a", "--reflink=auto"])
             .arg(&template)
             .arg(directory.join("data")));
+        // No autovacuum: its transactions come and go by themselves, and tests look at which are open.
         let mut configuration = format!(
             "listen_addresses = ''\nunix_socket_directories = '{}'\nmax_connections = 200\n\
-             logging_collector = off\nlog_line_prefix = '%t [%p] %d '\n",
+             autovacuum = off\nlogging_collector = off\nlog_line_prefix = '%t [%p] %d '\n",
             directory.display()
         );
         for setting in settings {

@@ -1,0 +1,66 @@
+//! The log: what happened, in Postgres, append-only.
+//!
+//! The order of the log is (transaction id, sequence). A sequence number alone is drawn before its transaction commits, so a
+//! reader that follows it can pass an event that becomes visible later. A reader of this log takes only events of transactions
+//! below `log.horizon()`, the oldest transaction that was still open when it looked: below it, nothing can appear any
+//! more. So unrelated writers need no common lock, and a reader never skips. The price: a transaction that writes, anywhere in the
+//! cluster, holds readers back until it ends; so keep transactions short.
+//!
+//! Only plain reads and `log.append` are used here; what the database guarantees by itself is in `migrations/log/`.
+
+mod append;
+mod error;
+mod execute;
+mod read;
+mod row;
+
+pub use error::{ExecuteError, LogError};
+pub use execute::Executed;
+pub use read::Loaded;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Log {
+    pool: PgPool,
+    appended: Arc<watch::Sender<u64>>,
+}
+
+impl Log {
+    /// The log in the database of `pool`, which migrations have prepared.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            appended: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    /// Its pool.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Changes after each append through this value or its clones, several appends at once perhaps counting as one change. The
+    /// number itself means nothing. Appends of other processes do not show here.
+    #[must_use]
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.subscribe()
+    }
+
+    /// The time by the database's clock.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn now(&self) -> Result<DateTime<Utc>, LogError> {
+        sqlx::query_scalar("SELECT clock_timestamp()")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(LogError::database("ask for the time"))
+    }
+}

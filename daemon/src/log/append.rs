@@ -1,0 +1,198 @@
+//! Appending: one statement, one round trip, one transaction.
+
+use super::{Executed, Log, LogError, row};
+use chrono::{DateTime, Utc};
+use sqlx::{Row, postgres::PgRow};
+use trainmaster_domain::{Event, Metadata, Position, RecordedEvent, StreamId, Task};
+
+/// What became of an append.
+pub(super) enum Appended {
+    /// The events are in the log.
+    Now(Vec<RecordedEvent>),
+    /// They are not: the command is known already, or the stream has moved on.
+    Not,
+}
+
+impl Log {
+    /// Appends events after `expected` and their tasks to the outbox.
+    pub(super) async fn append(
+        &self,
+        stream: &StreamId,
+        expected: u64,
+        events: Vec<Event>,
+        metadata: &Metadata,
+    ) -> Result<Appended, LogError> {
+        let encode = |source| LogError::Encode {
+            stream: stream.clone(),
+            source,
+        };
+        let mut batch = Batch::default();
+        for event in &events {
+            batch.push(event).map_err(encode)?;
+        }
+        let written = sqlx::query(
+            "SELECT appended, transaction_id, sequences, times FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        )
+        .bind(stream.category.as_str())
+        .bind(&stream.id)
+        .bind(i64::try_from(expected).unwrap_or(i64::MAX))
+        .bind(&metadata.command_id)
+        .bind(&metadata.correlation_id)
+        .bind(metadata.causation_id.as_deref())
+        .bind(&metadata.actor)
+        .bind(metadata.traceparent.as_deref())
+        .bind(batch.types)
+        .bind(batch.schema_versions)
+        .bind(batch.payloads)
+        .bind(batch.tasks)
+        .bind(batch.not_befores)
+        .try_map(|row: PgRow| Written::from_row(&row))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(LogError::database(format!("append to {stream}")))?;
+        let Some(written) = written else {
+            return Ok(Appended::Not);
+        };
+        self.appended
+            .send_modify(|count| *count = count.wrapping_add(1));
+        let recorded = events
+            .into_iter()
+            .zip(written.sequences)
+            .zip(written.times)
+            .zip(expected + 1..)
+            .map(
+                |(((event, sequence), recorded_at), version)| RecordedEvent {
+                    position: Position {
+                        transaction: written.transaction,
+                        sequence,
+                    },
+                    stream: stream.clone(),
+                    version,
+                    event,
+                    metadata: metadata.clone(),
+                    recorded_at,
+                },
+            )
+            .collect();
+        Ok(Appended::Now(recorded))
+    }
+
+    /// Remembers that a command caused nothing. False when it was known already.
+    pub(super) async fn settle(
+        &self,
+        stream: &StreamId,
+        version: u64,
+        command_id: &str,
+    ) -> Result<bool, LogError> {
+        sqlx::query_scalar("SELECT log.settle($1, $2, $3, $4)")
+            .bind(stream.category.as_str())
+            .bind(&stream.id)
+            .bind(i64::try_from(version).unwrap_or(i64::MAX))
+            .bind(command_id)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(LogError::database(format!("settle a command of {stream}")))
+    }
+
+    /// The first answer to a command; none when it was never accepted.
+    pub(super) async fn first_answer(
+        &self,
+        stream: &StreamId,
+        command_id: &str,
+    ) -> Result<Option<Executed>, LogError> {
+        let attempt = || format!("look for command {command_id}");
+        let reused = |first: String| LogError::CommandReused {
+            command_id: command_id.to_owned(),
+            first,
+            now: stream.clone(),
+        };
+        let events = sqlx::query(concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM log.events WHERE command_id = $1 ORDER BY ordinal"
+        ))
+        .bind(command_id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(LogError::database(attempt()))?
+        .iter()
+        .map(row::event)
+        .collect::<Result<Vec<_>, _>>()?;
+        if let Some(last) = events.last() {
+            if last.stream != *stream {
+                return Err(reused(last.stream.to_string()));
+            }
+            return Ok(Some(Executed {
+                version: last.version,
+                position: Some(last.position),
+                events,
+                repeated: true,
+            }));
+        }
+        let settled: Option<(String, String, i64)> = sqlx::query_as(
+            "SELECT category, stream_id, version FROM log.settled_commands WHERE command_id = $1",
+        )
+        .bind(command_id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(LogError::database(attempt()))?;
+        let Some((category, id, version)) = settled else {
+            return Ok(None);
+        };
+        if category != stream.category.as_str() || id != stream.id {
+            return Err(reused(format!("{category} {id}")));
+        }
+        Ok(Some(Executed {
+            events: Vec::new(),
+            version: u64::try_from(version).unwrap_or(0),
+            position: None,
+            repeated: true,
+        }))
+    }
+}
+
+/// The columns of the events, as arrays.
+#[derive(Default)]
+struct Batch {
+    types: Vec<&'static str>,
+    schema_versions: Vec<i32>,
+    payloads: Vec<serde_json::Value>,
+    tasks: Vec<Option<serde_json::Value>>,
+    not_befores: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Batch {
+    fn push(&mut self, event: &Event) -> Result<(), serde_json::Error> {
+        let task = event.task();
+        self.types.push(event.event_type());
+        self.schema_versions.push(event.schema_version().into());
+        self.payloads.push(event.payload()?);
+        self.tasks
+            .push(task.as_ref().map(serde_json::to_value).transpose()?);
+        self.not_befores.push(match task {
+            Some(Task::Dispatch { not_before }) => not_before,
+            _ => None,
+        });
+        Ok(())
+    }
+}
+
+struct Written {
+    transaction: u64,
+    sequences: Vec<i64>,
+    times: Vec<DateTime<Utc>>,
+}
+
+impl Written {
+    fn from_row(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+        if !row.try_get::<bool, _>("appended")? {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            transaction: u64::try_from(row.try_get::<i64, _>("transaction_id")?)
+                .map_err(|error| sqlx::Error::Decode(error.into()))?,
+            sequences: row.try_get("sequences")?,
+            times: row.try_get("times")?,
+        }))
+    }
+}

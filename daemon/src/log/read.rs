@@ -1,0 +1,141 @@
+//! Reading: the whole log in its order, one stream, one aggregate.
+
+use super::{Log, LogError, row};
+use sqlx::{Row, postgres::PgRow};
+use tracing::instrument;
+use trainmaster_domain::{Aggregate, Position, RecordedEvent, StreamId};
+
+/// How many events of a stream are fetched at once: bounds the memory of loading a long one.
+const PAGE: usize = 1000;
+
+/// An aggregate as its events tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded<A> {
+    /// Its state; the default when there are no events.
+    pub state: A,
+    /// The version of its last event; 0 when there is none.
+    pub version: u64,
+}
+
+impl Log {
+    /// Up to `limit` events after a position, in the log's order. Call after call this skips none, whatever order transactions
+    /// commit in: an event whose transaction began before one that is still open comes later.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    #[instrument(level = "debug", skip_all, fields(%after, limit), err(level = "debug"))]
+    pub async fn read(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        sqlx::query(concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM log.events WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < log.horizon() \
+             ORDER BY transaction_id, sequence LIMIT $3"
+        ))
+        .bind(transaction(after))
+        .bind(after.sequence)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(LogError::database(format!("read the log after {after}")))?
+        .iter()
+        .map(row::event)
+        .collect()
+    }
+
+    /// Up to `limit` events of a stream after a version, as soon as they are committed.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    #[instrument(level = "debug", skip_all, fields(%stream, after_version, limit), err(level = "debug"))]
+    pub async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after_version: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        sqlx::query(concat!(
+            "SELECT ",
+            row::columns!(),
+            " FROM log.events WHERE category = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4"
+        ))
+        .bind(stream.category.as_str())
+        .bind(&stream.id)
+        .bind(i64::try_from(after_version).unwrap_or(i64::MAX))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(LogError::database(format!("read {stream}")))?
+        .iter()
+        .map(row::event)
+        .collect()
+    }
+
+    /// An aggregate, from all its events.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Loaded<A>, LogError> {
+        let stream = StreamId::new(A::CATEGORY, id);
+        let mut loaded = Loaded {
+            state: A::default(),
+            version: 0,
+        };
+        loop {
+            let page = self.read_stream(&stream, loaded.version, PAGE).await?;
+            let last = page.len() < PAGE;
+            for recorded in page {
+                let version = recorded.version;
+                let event = A::Event::try_from(recorded.event).map_err(|_| LogError::Foreign {
+                    stream: stream.clone(),
+                    version,
+                })?;
+                loaded
+                    .state
+                    .evolve(&event)
+                    .map_err(|source| LogError::Illegal {
+                        stream: stream.clone(),
+                        version,
+                        source,
+                    })?;
+                loaded.version = version;
+            }
+            if last {
+                return Ok(loaded);
+            }
+        }
+    }
+
+    /// The last position that a reader may see now; [`Position::START`] when there is none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn head(&self) -> Result<Position, LogError> {
+        let row = sqlx::query(
+            "SELECT transaction_id, sequence FROM log.events WHERE transaction_id < log.horizon() \
+             ORDER BY transaction_id DESC, sequence DESC LIMIT 1",
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(LogError::database("read the end of the log"))?;
+        row.as_ref().map_or(Ok(Position::START), |row| {
+            position(row).map_err(LogError::database("read the end of the log"))
+        })
+    }
+}
+
+fn position(row: &PgRow) -> Result<Position, sqlx::Error> {
+    Ok(Position {
+        transaction: u64::try_from(row.try_get::<i64, _>("transaction_id")?)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?,
+        sequence: row.try_get("sequence")?,
+    })
+}
+
+/// As the column holds it. What lies beyond `i64` lies beyond every event.
+fn transaction(position: Position) -> i64 {
+    i64::try_from(position.transaction).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,5 @@
+//! The log keeps its promises.
+
+mod commands;
+mod fixture;
+mod order;

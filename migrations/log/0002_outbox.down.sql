@@ -1,0 +1,2 @@
+DROP TABLE log.outbox;
+DROP FUNCTION log.wake_relay();

@@ -1,0 +1,2 @@
+DROP FUNCTION log.settle;
+DROP FUNCTION log.append;
