@@ -2,6 +2,7 @@
 
 pub mod autoencoder;
 pub mod doctor;
+pub mod language_model;
 pub mod run;
 
 /// The version of libtorch that this trainer was built against.

@@ -1,0 +1,71 @@
+//! Looks at a model's files: what it is, how large, whether it is what it was registered as.
+
+use super::{Checkpoint, LanguageModelError, LlamaConfig};
+use std::path::Path;
+use tch::Kind;
+use trainmaster_domain::run::journal::ModelInspected;
+
+/// Tokens that a run has in flight: 8 sequences of 256.
+const TOKENS_IN_FLIGHT: i64 = 2048;
+
+/// Verifies that the model at `path` can be read and is what it was registered as (`architecture`: `llama`; `quantization`:
+/// `Q4`, `Q8`, `INT8`, `FP16` or `FP32`, as most of its weights are stored), and counts its parameters. `kind` is what runs
+/// compute in, which decides the memory that they need.
+///
+/// # Errors
+/// What is wrong with the files; [`LanguageModelError::RegisteredOtherwise`].
+pub fn inspect(
+    path: &Path,
+    architecture: &str,
+    quantization: &str,
+    kind: Kind,
+) -> Result<ModelInspected, LanguageModelError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let otherwise =
+        |what, registered: &str, found: String| LanguageModelError::RegisteredOtherwise {
+            path: path.to_owned(),
+            what,
+            registered: registered.to_owned(),
+            found,
+        };
+    if !architecture.to_lowercase().starts_with("llama") {
+        return Err(otherwise("architecture", architecture, "llama".to_owned()));
+    }
+    let found = checkpoint.quantization();
+    // Q8_0 is 8-bit integers with a scale for each block, so both of the document's names fit.
+    let registered = if quantization == "INT8" {
+        "Q8"
+    } else {
+        quantization
+    };
+    if registered != found {
+        return Err(otherwise("quantization", quantization, found));
+    }
+    let config = checkpoint.config();
+    for (name, shape) in config.weights(config.num_layers, true) {
+        checkpoint.check(&name, &shape)?;
+    }
+    let params_count = params_count(&checkpoint, config);
+    let element_bytes = kind.elt_size_in_bytes() as i64;
+    let widest = 6 * config.hidden_size + 3 * config.intermediate_size;
+    Ok(ModelInspected {
+        params_count,
+        memory_required_bytes: (params_count + TOKENS_IN_FLIGHT * widest) * element_bytes,
+        disk_size_bytes: i64::try_from(checkpoint.disk_size_bytes()).unwrap_or(i64::MAX),
+        architecture_config: config.to_json(),
+    })
+}
+
+/// All parameters, the head not counted where it is the embedding, nor what can be computed from the configuration.
+fn params_count(checkpoint: &Checkpoint, config: &LlamaConfig) -> i64 {
+    let computed = |name: &str| {
+        name.contains("rotary_emb") || (config.tie_word_embeddings && name == "lm_head.weight")
+    };
+    let counted = checkpoint
+        .shapes()
+        .into_iter()
+        .filter(|(name, _)| !computed(name));
+    counted
+        .map(|(_, shape)| shape.iter().product::<i64>())
+        .sum()
+}
