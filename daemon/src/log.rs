@@ -13,10 +13,12 @@ mod error;
 mod execute;
 mod read;
 mod row;
+mod verify;
 
 pub use error::{ExecuteError, LogError};
 pub use execute::Executed;
 pub use read::Loaded;
+pub use verify::{Fault, Finding, Verified, VerifyError};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;

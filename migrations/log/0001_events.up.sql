@@ -104,13 +104,15 @@ COMMENT ON COLUMN log.settled_commands.version IS 'The stream''s version when it
 COMMENT ON COLUMN log.settled_commands.recorded_at IS 'When, by the database''s clock.';
 
 -- Whatever an INSERT says about them, the database fills in transaction, time and hashes, and lets a stream grow only at its end.
--- This holds for every role; nothing of it can be asked for otherwise.
-CREATE FUNCTION log.chain() RETURNS trigger LANGUAGE plpgsql AS $$
+-- This holds for every role, whatever its search_path.
+CREATE FUNCTION log.chain() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    predecessor_transaction bigint;
 BEGIN
     IF NEW.version = 1 THEN
         NEW.previous_hash := '\x0000000000000000000000000000000000000000000000000000000000000000';
     ELSE
-        SELECT e.hash INTO NEW.previous_hash FROM log.events e
+        SELECT e.hash, e.transaction_id INTO NEW.previous_hash, predecessor_transaction FROM log.events e
         WHERE e.category = NEW.category AND e.stream_id = NEW.stream_id AND e.version = NEW.version - 1;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'version % of % % cannot be appended: there is no version % yet',
@@ -118,17 +120,24 @@ BEGIN
                 USING ERRCODE = 'integrity_constraint_violation';
         END IF;
     END IF;
-    NEW.transaction_id := (SELECT base FROM log.epoch) + pg_catalog.pg_current_xact_id()::text::bigint;
-    NEW.recorded_at := pg_catalog.clock_timestamp();
-    NEW.hash := pg_catalog.sha256(
+    NEW.transaction_id := (SELECT base FROM log.epoch) + pg_current_xact_id()::text::bigint;
+    -- A transaction that had its id before it looked at the stream, because it wrote something else first, would stand
+    -- before the event that it follows.
+    IF predecessor_transaction > NEW.transaction_id THEN
+        RAISE EXCEPTION 'version % of % % was appended by a later transaction than the one that appends version %',
+            NEW.version - 1, NEW.category, NEW.stream_id, NEW.version
+            USING ERRCODE = 'serialization_failure', HINT = 'Try again in a new transaction.';
+    END IF;
+    NEW.recorded_at := clock_timestamp();
+    NEW.hash := sha256(
         NEW.previous_hash
-        || pg_catalog.int8send(NEW.sequence)
-        || pg_catalog.int8send(NEW.transaction_id)
-        || pg_catalog.int8send(NEW.version)
-        || pg_catalog.timestamptz_send(NEW.recorded_at)
-        || pg_catalog.int4send(NEW.schema_version)
-        || pg_catalog.int4send(NEW.ordinal)
-        || pg_catalog.convert_to(pg_catalog.concat_ws(E'\n', NEW.category, NEW.stream_id, NEW.type, NEW.command_id, NEW.correlation_id,
+        || int8send(NEW.sequence)
+        || int8send(NEW.transaction_id)
+        || int8send(NEW.version)
+        || timestamptz_send(NEW.recorded_at)
+        || int4send(NEW.schema_version)
+        || int4send(NEW.ordinal)
+        || convert_to(concat_ws(E'\n', NEW.category, NEW.stream_id, NEW.type, NEW.command_id, NEW.correlation_id,
             coalesce(NEW.causation_id, ''), NEW.actor, coalesce(NEW.traceparent, ''), NEW.payload::text), 'UTF8'));
     RETURN NEW;
 END $$;

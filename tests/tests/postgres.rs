@@ -1,4 +1,5 @@
 //! The tests' own Postgres.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use sqlx::Connection;
 use trainmaster_tests::postgres::{Cluster, TestDatabase};

@@ -1,8 +1,11 @@
 //! Appending: one statement, one round trip, one transaction.
 
 use super::{Executed, Log, LogError, row};
+use crate::telemetry::instruments;
 use chrono::{DateTime, Utc};
+use opentelemetry::KeyValue;
 use sqlx::{Row, postgres::PgRow};
+use std::time::Instant;
 use trainmaster_domain::{Event, Metadata, Position, RecordedEvent, StreamId, Task};
 
 /// What became of an append.
@@ -30,6 +33,7 @@ impl Log {
         for event in &events {
             batch.push(event).map_err(encode)?;
         }
+        let start = Instant::now();
         let written = sqlx::query(
             "SELECT appended, transaction_id, sequences, times FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
@@ -50,9 +54,15 @@ impl Log {
         .fetch_one(&self.pool)
         .await
         .map_err(LogError::database(format!("append to {stream}")))?;
+        instruments()
+            .append_duration
+            .record(start.elapsed().as_secs_f64(), &[]);
         let Some(written) = written else {
             return Ok(Appended::Not);
         };
+        instruments()
+            .appends
+            .add(events.len() as u64, &[category(stream)]);
         self.appended
             .send_modify(|count| *count = count.wrapping_add(1));
         let recorded = events
@@ -149,6 +159,11 @@ impl Log {
             repeated: true,
         }))
     }
+}
+
+/// The attribute that metrics of the log have.
+pub(super) fn category(stream: &StreamId) -> KeyValue {
+    KeyValue::new("category", stream.category.as_str())
 }
 
 /// The columns of the events, as arrays.

@@ -1,6 +1,10 @@
 //! Executing a command: load, decide, append.
 
-use super::{ExecuteError, Log, append::Appended};
+use super::{
+    ExecuteError, Log,
+    append::{self, Appended},
+};
+use crate::telemetry::instruments;
 use tracing::{debug, instrument};
 use trainmaster_domain::{Aggregate, Metadata, Position, RecordedEvent, StreamId};
 
@@ -84,6 +88,7 @@ impl Log {
             if let Some(first) = self.first_answer(&stream, &metadata.command_id).await? {
                 return Ok(first);
             }
+            instruments().conflicts.add(1, &[append::category(&stream)]);
             debug!(version = loaded.version, "others appended first");
         }
         Err(ExecuteError::Conflict {

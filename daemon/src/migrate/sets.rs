@@ -44,6 +44,7 @@ pub(super) const SETS: &[Set] = &[set!("log":
     1 "0001_events",
     2 "0002_outbox",
     3 "0003_append",
+    4 "0004_heads",
 )];
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! The log keeps its promises.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod append_only;
 mod commands;
 mod fixture;
+mod migrations;
 mod order;
+mod restore;
+mod verify;

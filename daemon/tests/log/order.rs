@@ -143,3 +143,27 @@ async fn a_reader_among_many_writers_sees_every_event_once_and_in_order() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_transaction_that_would_stand_before_what_it_follows_is_refused() {
+    let (_cluster, log) = empty_log_alone().await;
+    let mut early = log.pool().begin().await.unwrap();
+    append(&mut early, "its own").await;
+    log.execute::<Dataset>("ds_1", register(), metadata("c1"))
+        .await
+        .unwrap();
+    let refused = sqlx::query(
+        "SELECT log.append('dataset', 'ds_1', 2, 'c2', 'c', NULL, 'test', NULL, \
+         '{DatasetRetried}', '{1}', ARRAY['{\"automatic\": false}'::jsonb], ARRAY[NULL::jsonb], ARRAY[NULL::timestamptz])",
+    )
+    .execute(&mut *early)
+    .await
+    .unwrap_err();
+    let code = refused
+        .into_database_error()
+        .unwrap()
+        .code()
+        .unwrap()
+        .into_owned();
+    assert_eq!(code, "40001");
+}

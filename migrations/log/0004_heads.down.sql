@@ -1,0 +1,2 @@
+DROP FUNCTION log.note_heads;
+DROP TABLE log.heads;
