@@ -14,7 +14,8 @@ pub struct JournalRecord {
     pub lease: Lease,
     /// 1, 2, 3… within the lease.
     pub seq: u64,
-    /// When, by the trainer's clock.
+    /// When, by the trainer's clock. In JSON `written_at`: the records' own fields stand beside it, and metrics have an `at`.
+    #[serde(rename = "written_at")]
     pub at: DateTime<Utc>,
     /// What.
     #[serde(flatten)]
@@ -215,4 +216,33 @@ pub struct Heartbeat {
     /// Grows whenever the work has moved on: steps done, documents read, bytes loaded. A trainer that beats without
     /// progress is hung.
     pub progress: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_metrics_is_read_as_it_was_written() {
+        let at: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+        let line = JournalRecord {
+            lease: Lease(1),
+            seq: 2,
+            at,
+            record: Record::Metrics(MetricsBatch {
+                steps: vec![1],
+                loss: vec![0.5],
+                sparsity: vec![1.0],
+                reconstruction_error: vec![0.25],
+                dead_neurons: vec![0],
+                explained_variance: vec![0.75],
+                learning_rate: vec![0.001],
+                at: vec![at],
+                tokens_per_second: 100.0,
+            }),
+        };
+        let text = serde_json::to_string(&line).unwrap();
+        let read: JournalRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, line);
+    }
 }
