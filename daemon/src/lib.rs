@@ -4,4 +4,5 @@ pub mod config;
 pub mod database;
 pub mod log;
 pub mod migrate;
+pub mod projector;
 pub mod telemetry;

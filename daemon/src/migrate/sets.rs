@@ -40,12 +40,17 @@ macro_rules! set {
 }
 
 /// In the order in which they are applied.
-pub(super) const SETS: &[Set] = &[set!("log":
-    1 "0001_events",
-    2 "0002_outbox",
-    3 "0003_append",
-    4 "0004_heads",
-)];
+pub(super) const SETS: &[Set] = &[
+    set!("log":
+        1 "0001_events",
+        2 "0002_outbox",
+        3 "0003_append",
+        4 "0004_heads",
+    ),
+    set!("projection":
+        1 "0001_offsets",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
