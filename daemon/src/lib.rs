@@ -2,7 +2,11 @@
 
 pub mod config;
 pub mod database;
+pub mod dispatch;
 pub mod log;
 pub mod migrate;
-pub mod projector;
+pub mod outbox;
+pub mod queue;
+pub mod runner;
+pub mod supervisor;
 pub mod telemetry;

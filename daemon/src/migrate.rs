@@ -12,6 +12,7 @@ mod status;
 pub use error::MigrateError;
 pub use status::{MigrationStatus, status};
 
+use crate::queue;
 use sets::{Migration, SETS, Set};
 use sqlx::{PgConnection, PgPool};
 use tracing::info;
@@ -19,11 +20,12 @@ use tracing::info;
 /// Guards the schema `migrations` and everything that they do. Any number will do that nobody else takes.
 const LOCK: i64 = 0x7472_6169_6e6d_6173;
 
-/// Applies what is not applied yet, in order; then lets the log go on if it was restored from elsewhere. Returns what it applied.
+/// Applies what is not applied yet, in order, and what the queue's own schema (`apalis`) lacks; then lets the log go on if it was restored from elsewhere. Returns what it applied.
 ///
 /// # Errors
 /// [`MigrateError::Newer`] when the database was migrated by a newer program, [`MigrateError::Changed`] when a migration
 /// is not what was applied, [`MigrateError::Apply`] when one fails; then those before it stay applied.
+/// [`MigrateError::Queue`] when the queue's schema cannot be made.
 pub async fn up(owner: &PgPool) -> Result<Vec<String>, MigrateError> {
     let mut applied = Vec::new();
     // Looking takes no lock: the usual start finds nothing to do.
@@ -41,6 +43,7 @@ pub async fn up(owner: &PgPool) -> Result<Vec<String>, MigrateError> {
             }
         }
     }
+    queue::setup(owner).await?;
     let continued: bool = sqlx::query_scalar("SELECT log.continue_after_restore()")
         .fetch_one(owner)
         .await

@@ -64,6 +64,9 @@ pub enum MigrateError {
         #[source]
         source: sqlx::Error,
     },
+    /// The queue's own schema cannot be made.
+    #[error(transparent)]
+    Queue(#[from] crate::queue::SetupError),
     /// Whether the log was restored from another cluster cannot be told.
     #[error("cannot see whether the log was restored from another cluster")]
     Continue(#[source] sqlx::Error),

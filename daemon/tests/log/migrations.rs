@@ -8,7 +8,7 @@ async fn empty() -> PgPool {
     TestDatabase::new().await.pool().await
 }
 
-/// Everything that a schema can hold, as text.
+/// Everything that a schema can hold, as text. Extensions are the queue's, and stay: others may use them too.
 async fn described(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT format('%s %s %s', c.relkind, c.oid::regclass, string_agg(concat_ws(' ', a.attname, a.atttypid::regtype, a.attnotnull), ', ' ORDER BY a.attnum)) \
@@ -16,6 +16,7 @@ async fn described(pool: &PgPool) -> Vec<String> {
          WHERE n.nspname !~ '^(pg_|information_schema$|migrations$)' GROUP BY c.oid, c.relkind \
          UNION ALL SELECT format('function %s %s', p.oid::regprocedure, md5(pg_get_functiondef(p.oid))) \
          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname !~ '^(pg_|information_schema$)' \
+         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e') \
          UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|migrations$)' ORDER BY 1",
     )
     .fetch_all(pool)
@@ -167,7 +168,7 @@ async fn an_owner_who_is_no_superuser_can_migrate() {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "DO $$ BEGIN CREATE ROLE trainmaster_daemon; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$; \
          CREATE ROLE {owner} LOGIN; GRANT trainmaster_daemon TO {owner}; \
-         DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {owner}', current_database()); END $$"
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO {owner}', current_database()); END $$"
     )))
     .execute(&admin)
     .await

@@ -1,0 +1,240 @@
+//! Taking what waits: a slot, a lease, a process.
+
+use super::{
+    Dispatcher,
+    plan::{Plan, Readiness, plan},
+    run_key,
+    runs::Place,
+    slots::Slot,
+    work::{self, Heard},
+};
+use crate::{
+    log::LogError,
+    runner::{Launch, RunDirectory},
+    supervisor::{Origin, Run},
+};
+use std::io;
+use tracing::{Instrument, debug, info, info_span, warn};
+use trainmaster_domain::{
+    Category, Event, Lease, Metadata, StreamId,
+    attempt::{Claim, Claimed, Loss, LossReason},
+    dataset::DatasetEvent,
+    model::ModelEvent,
+    run::{
+        CONTRACT_VERSION,
+        control::Control,
+        spec::{Resources, RunSpec},
+    },
+    training::TrainingEvent,
+};
+
+/// What links a command of the dispatcher to the request that caused it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cause {
+    pub(crate) correlation_id: String,
+    pub(crate) causation_id: Option<String>,
+    pub(crate) traceparent: Option<String>,
+}
+
+/// What came of trying to start something.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Dispatched {
+    /// Its run has been started, or has failed to start, which is in the log.
+    Started,
+    /// It does not wait for a worker.
+    Nothing,
+    /// It waits for something else, or for a back-off.
+    Waits,
+    /// There is no free slot.
+    NoSlot,
+}
+
+impl Dispatcher {
+    /// Starts a run of `stream` if it waits for one and can have one. Does nothing otherwise: what waits is tried again when
+    /// what it waits for has come.
+    pub(crate) async fn dispatch(
+        &self,
+        stream: &StreamId,
+        cause: &Cause,
+    ) -> Result<Dispatched, LogError> {
+        let span = info_span!("dispatch", %stream);
+        if let Some(traceparent) = &cause.traceparent {
+            crate::telemetry::set_parent(&span, traceparent);
+        }
+        self.dispatch_in_span(stream, cause).instrument(span).await
+    }
+
+    async fn dispatch_in_span(
+        &self,
+        stream: &StreamId,
+        cause: &Cause,
+    ) -> Result<Dispatched, LogError> {
+        let prefers_gpu = stream.category == Category::Training;
+        if !self.slots.has_free(prefers_gpu) {
+            debug!(%stream, "waits for a free slot");
+            return Ok(Dispatched::NoSlot);
+        }
+        let plan = match plan(&self.log, stream, &self.options.state_directory).await? {
+            Readiness::Ready(plan) => plan,
+            Readiness::Waits(reason) => {
+                debug!(%stream, reason, "waits");
+                return Ok(Dispatched::Waits);
+            }
+            Readiness::Nothing => return Ok(Dispatched::Nothing),
+        };
+        // Until its run is looked after, or has not come about, nobody else here may take it, nor think it abandoned.
+        let Some(place) = self.runs.enter(stream) else {
+            self.slots.want();
+            return Ok(Dispatched::NoSlot);
+        };
+        let Some(slot) = self.slots.take(prefers_gpu) else {
+            debug!(%stream, "waits for a free slot");
+            return Ok(Dispatched::NoSlot);
+        };
+        let claim = Claim {
+            worker_id: self.worker_id.clone(),
+            host: self.options.host.clone(),
+            device: slot.device().to_owned(),
+            now: self.log.now().await?,
+        };
+        let metadata = Metadata {
+            command_id: format!("claim/{}", ulid::Ulid::generate()),
+            correlation_id: cause.correlation_id.clone(),
+            causation_id: cause.causation_id.clone(),
+            actor: "dispatcher".to_owned(),
+            traceparent: crate::telemetry::traceparent().or_else(|| cause.traceparent.clone()),
+        };
+        let executed = match work::claim(&self.log, stream, claim, metadata.clone()).await? {
+            Heard::Taken(executed) => executed,
+            Heard::TooEarly => return Ok(Dispatched::Waits),
+            Heard::Stale(reason) | Heard::Refused(reason) => {
+                debug!(%stream, reason, "somebody else was faster");
+                return Ok(Dispatched::Nothing);
+            }
+        };
+        let Some(lease) = executed
+            .events
+            .iter()
+            .find_map(|recorded| claimed(&recorded.event))
+            .map(|claimed| claimed.lease)
+        else {
+            return Ok(Dispatched::Nothing);
+        };
+        self.start(stream, lease, *plan, slot, place, &metadata)
+            .await?;
+        Ok(Dispatched::Started)
+    }
+
+    /// From here on the lease is this daemon's: whatever goes wrong ends in an event.
+    async fn start(
+        &self,
+        stream: &StreamId,
+        lease: Lease,
+        plan: Plan,
+        slot: Slot,
+        place: Place,
+        metadata: &Metadata,
+    ) -> Result<(), LogError> {
+        let directory = self.run_directory(stream);
+        let device = slot.device().to_owned();
+        let spec = RunSpec {
+            contract: CONTRACT_VERSION,
+            run_id: stream.id.clone(),
+            lease,
+            traceparent: metadata.traceparent.clone(),
+            heartbeat_interval_ms: self
+                .options
+                .supervision
+                .heartbeat_interval
+                .as_millis()
+                .try_into()
+                .unwrap_or(1000),
+            resources: Resources {
+                device: device.clone(),
+                cpu_threads: self.options.launch.cpu_threads,
+                memory_limit_bytes: self.options.launch.memory_limit_bytes,
+            },
+            work: plan.work,
+        };
+        let control = plan.requested.map(|request| Control { lease, request });
+        let started = {
+            let (directory, launch) = (directory.clone(), self.options.launch.clone());
+            let starting = tokio::task::spawn_blocking(move || {
+                launch_from(&directory, &launch, &spec, control.as_ref())
+            });
+            starting
+                .await
+                .unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        };
+        match started {
+            Ok(process) => {
+                info!(%stream, %lease, pid = process.identity().pid, device, "a run has been started");
+                self.supervise(Run {
+                    stream: stream.clone(),
+                    lease,
+                    directory,
+                    device,
+                    process: Some(process),
+                    slot,
+                    place,
+                    origin: Origin::Started {
+                        request: plan.requested,
+                    },
+                });
+            }
+            Err(error) => {
+                warn!(%stream, %lease, %error, "a run cannot be started");
+                let loss = Loss {
+                    lease,
+                    reason: LossReason::NotStarted,
+                    message: format!(
+                        "{} cannot be started in {}: {error}.",
+                        self.options.launch.program.display(),
+                        directory.path().display()
+                    ),
+                    now: self.log.now().await?,
+                    policy: self.options.retry,
+                };
+                let metadata = self.own_metadata(run_key("lose", stream, lease));
+                work::lose(&self.log, stream, loss, metadata).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the runs of a dataset, model or training are.
+    pub(crate) fn run_directory(&self, stream: &StreamId) -> RunDirectory {
+        RunDirectory::new(self.options.state_directory.join("runs").join(&stream.id))
+    }
+}
+
+fn launch_from(
+    directory: &RunDirectory,
+    launch: &crate::runner::LaunchOptions,
+    spec: &RunSpec,
+    control: Option<&Control>,
+) -> io::Result<crate::runner::ProcessWatch> {
+    directory.create()?;
+    match control {
+        Some(control) => directory.write_control(control)?,
+        None => directory.clear_control()?,
+    }
+    directory.write_spec(spec)?;
+    Launch {
+        options: launch,
+        directory,
+        lease: spec.lease,
+        device: &spec.resources.device,
+    }
+    .start()
+}
+
+/// The lease that an event mints.
+pub(crate) fn claimed(event: &Event) -> Option<&Claimed> {
+    match event {
+        Event::Dataset(DatasetEvent::DatasetClaimed(claimed))
+        | Event::Model(ModelEvent::ModelClaimed(claimed))
+        | Event::Training(TrainingEvent::TrainingClaimed(claimed)) => Some(claimed),
+        _ => None,
+    }
+}

@@ -1,0 +1,18 @@
+-- What waits for a worker: every stream whose last event says so. Oldest first. What the outbox still holds comes by itself.
+SELECT events.category,
+       events.stream_id,
+       events.correlation_id,
+       events.traceparent,
+       events.transaction_id::text || '-' || events.sequence AS causation_id
+  FROM log.events
+ WHERE events.type IN ('DatasetDownloaded', 'DatasetRetried', 'ModelDownloaded', 'ModelRetried',
+                       'TrainingQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested')
+   AND NOT EXISTS (SELECT FROM log.events AS later
+                    WHERE later.category = events.category
+                      AND later.stream_id = events.stream_id
+                      AND later.version > events.version)
+   AND NOT EXISTS (SELECT FROM log.outbox
+                    WHERE outbox.category = events.category
+                      AND outbox.stream_id = events.stream_id)
+   AND coalesce((events.payload ->> 'not_before')::timestamptz <= now(), true)
+ ORDER BY events.transaction_id, events.sequence

@@ -1,0 +1,66 @@
+//! The queue's tables: made, opened to the daemon's role, and kept small.
+
+use super::QueueOptions;
+use apalis_postgres::PostgresStorage;
+use sqlx::PgPool;
+
+/// Why the queue's tables cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A migration of apalis failed.
+    #[error("the queue's tables (schema apalis) cannot be made; they need the extension hstore")]
+    Migrate(#[source] Box<apalis_postgres::Error>),
+    /// The daemon's role cannot be let in.
+    #[error(
+        "the role trainmaster_daemon cannot be allowed to use the queue's tables (schema apalis)"
+    )]
+    Grant(#[source] sqlx::Error),
+}
+
+/// Makes or upgrades the schema `apalis`, as the database's owner, and lets the daemon's role use it.
+///
+/// # Errors
+/// [`SetupError`].
+pub async fn setup(owner: &PgPool) -> Result<(), SetupError> {
+    PostgresStorage::<()>::setup(owner)
+        .await
+        .map_err(|source| SetupError::Migrate(Box::new(source)))?;
+    sqlx::raw_sql(
+        "GRANT USAGE ON SCHEMA apalis TO trainmaster_daemon;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apalis TO trainmaster_daemon;",
+    )
+    .execute(owner)
+    .await
+    .map_err(SetupError::Grant)?;
+    Ok(())
+}
+
+/// Removes finished tasks that are old, and workers that are long gone. Answers how many tasks went.
+///
+/// # Errors
+/// What the database says.
+pub async fn prune(pool: &PgPool, options: &QueueOptions) -> Result<u64, sqlx::Error> {
+    let keep = options.keep_finished.as_secs_f64();
+    let tasks = sqlx::query(
+        "DELETE FROM apalis.jobs
+          WHERE job_type = $1
+            AND (status IN ('Done', 'Killed') OR (status = 'Failed' AND attempts >= max_attempts))
+            AND done_at < now() - make_interval(secs => $2)",
+    )
+    .bind(&options.name)
+    .bind(keep)
+    .execute(pool)
+    .await?
+    .rows_affected();
+    sqlx::query(
+        "DELETE FROM apalis.workers
+          WHERE worker_type = $1
+            AND last_seen < now() - make_interval(secs => $2)
+            AND NOT EXISTS (SELECT FROM apalis.jobs WHERE jobs.lock_by = workers.id)",
+    )
+    .bind(&options.name)
+    .bind(keep.max(3600.0))
+    .execute(pool)
+    .await?;
+    Ok(tasks)
+}

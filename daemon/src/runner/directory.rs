@@ -1,0 +1,118 @@
+//! The run directory: all that a run and the daemon share.
+
+use rustix::fs::fsync;
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+use trainmaster_domain::run::{control::Control, journal::Heartbeat, spec::RunSpec};
+
+/// A run directory, as `trainmaster_domain::run` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// The directory at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// What happened.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path.join("journal.jsonl")
+    }
+    /// What the trainer prints.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.path.join("trainer.log")
+    }
+
+    /// Makes it, with its parents.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn create(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.path)
+    }
+
+    /// Replaces `spec.json`. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write_spec(&self, spec: &RunSpec) -> io::Result<()> {
+        self.replace("spec.json", &serde_json::to_vec_pretty(spec)?)
+    }
+
+    /// Replaces `control`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write_control(&self, control: &Control) -> io::Result<()> {
+        self.replace("control", &serde_json::to_vec(control)?)
+    }
+
+    /// Removes `control`, so that nothing that was asked of an earlier lease lies about.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn clear_control(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join("control")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The last sign of life; none when there is none or it cannot be read at this moment.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<Heartbeat> {
+        let bytes = fs::read(self.path.join("heartbeat")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Written beside, synced, renamed, and the renaming synced.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let beside = self.path.join(format!(".{name}.new"));
+        let mut file = File::create(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, self.path.join(name))?;
+        fsync(File::open(&self.path)?)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trainmaster_domain::{Lease, run::control::Request};
+
+    #[test]
+    fn a_request_replaces_the_one_before_and_can_be_withdrawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(folder.path().join("tr_1"));
+        directory.create().unwrap();
+        directory.clear_control().unwrap();
+        for request in [Request::Pause, Request::Stop] {
+            let control = Control {
+                lease: Lease(3),
+                request,
+            };
+            directory.write_control(&control).unwrap();
+            let read: Control =
+                serde_json::from_slice(&fs::read(directory.path().join("control")).unwrap())
+                    .unwrap();
+            assert_eq!(read, control);
+        }
+        directory.clear_control().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,8 @@
+//! From a task in the outbox to a run, and from the run's journal to events.
+//!
+//! The trainer is a stand-in: a shell script that keeps the run contract and waits where a test tells it to, because these tests are
+//! about moments that a real training passes in microseconds.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod fixture;
+mod line;
