@@ -201,11 +201,16 @@ impl Source {
                     let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
                     assignments.push(Assignment::new(place, &key, value));
                 }
-                None => warnings.push(Problem {
-                    place,
-                    key: String::new(),
-                    what: "is not a setting: those are named TRAINMASTER_<SECTION>__<NAME>".into(),
-                }),
+                // Other programs of the project have variables of their own; this is about a slip in writing a setting's.
+                None => {
+                    let meant = Settings::fields()
+                        .find(|field| variable(field.key).replace("__", "_") == *name);
+                    warnings.extend(meant.map(|field| Problem {
+                        place,
+                        key: String::new(),
+                        what: format!("is not a setting; did you mean {}?", variable(field.key)),
+                    }));
+                }
             }
         }
         for (key, value) in &self.flags {
@@ -240,6 +245,11 @@ impl Source {
             what: "is a secret in a file that everyone may read: chmod o-r it".into(),
         })
     }
+}
+
+/// The environment variable of a setting.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
 fn field(key: &str) -> Option<&'static Field> {
