@@ -47,6 +47,9 @@ pub(super) const SETS: &[Set] = &[
         3 "0003_append",
         4 "0004_heads",
     ),
+    set!("projection":
+        1 "0001_offsets",
+    ),
     set!("dispatch":
         1 "0001_runs",
     ),

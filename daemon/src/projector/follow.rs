@@ -1,0 +1,196 @@
+//! Following the log: one task a read model.
+
+use super::{
+    Followed, Progress, Projector, ProjectorError,
+    batch::{self, Outcome, Reader},
+    offset, rebuild,
+    schema::{self, Found},
+};
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use trainmaster_domain::Position;
+use trainmaster_projections::ReadModel;
+
+/// The first pause after something was seen: what is appended but not yet visible, because an older transaction is still open, mostly
+/// is by then.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Between attempts after a failure.
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+impl Projector {
+    pub(super) async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
+        let mut appended = self.log.appended();
+        let mut reader = self.reader(followed.read_model);
+        let mut position = None;
+        let mut pause = SHORTEST_PAUSE;
+        let mut retry = SHORTEST_RETRY;
+        while !shutdown.is_cancelled() {
+            appended.mark_unchanged();
+            match self
+                .catch_up(followed, &mut reader, &mut position, shutdown)
+                .await
+            {
+                Ok(moved) => {
+                    retry = SHORTEST_RETRY;
+                    if moved || followed.waiting.load(Ordering::Acquire) > 0 {
+                        pause = SHORTEST_PAUSE;
+                    }
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = followed.nudge.notified() => pause = SHORTEST_PAUSE,
+                        changed = appended.changed() => {
+                            pause = SHORTEST_PAUSE;
+                            if changed.is_err() {
+                                // The log is gone: so is the process.
+                                return;
+                            }
+                        }
+                        () = tokio::time::sleep(pause) => {
+                            pause = pause.saturating_mul(4).min(self.options.poll_interval);
+                        }
+                    }
+                }
+                Err(error) if error.is_poison() && reader.slow_down() => {}
+                Err(error) => {
+                    if stops(&error) {
+                        self.stop(followed, position, &error).await;
+                        self.until_freed(followed, shutdown).await;
+                        reader = self.reader(followed.read_model);
+                    } else {
+                        warn!(read_model = %followed.read_model, error = error.in_full(), "cannot follow the log; trying again");
+                        tokio::select! {
+                            () = shutdown.cancelled() => {}
+                            () = tokio::time::sleep(retry) => {}
+                        }
+                        retry = retry.saturating_mul(2).min(LONGEST_RETRY);
+                    }
+                    position = None;
+                }
+            }
+        }
+    }
+
+    /// Applies what a reader may see of the log, and says whether that was anything.
+    async fn catch_up(
+        &self,
+        followed: &Followed,
+        reader: &mut Reader,
+        position: &mut Option<Position>,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, ProjectorError> {
+        let read_model = followed.read_model;
+        let mut at = match *position {
+            Some(at) => at,
+            None => self.prepare(read_model).await?,
+        };
+        let mut moved = false;
+        loop {
+            *position = Some(at);
+            followed.progress.send_if_modified(|progress| {
+                let news = progress.position != at || progress.stopped.is_some();
+                *progress = Progress {
+                    position: at,
+                    stopped: None,
+                };
+                news
+            });
+            if shutdown.is_cancelled() {
+                return Ok(moved);
+            }
+            let events = reader.read(&self.log, at).await?;
+            if events.is_empty() {
+                return Ok(moved);
+            }
+            moved = true;
+            let applied =
+                batch::apply(&self.owner, read_model, read_model.name(), at, &events).await?;
+            let (Outcome::Applied(offset) | Outcome::Moved(offset)) = applied;
+            at = offset.position;
+        }
+    }
+
+    /// Makes the tables, or builds those of another version anew, and says where they stand.
+    async fn prepare(&self, read_model: ReadModel) -> Result<Position, ProjectorError> {
+        let live = read_model.name();
+        let own = read_model.version();
+        self.remove_remains(read_model).await?;
+        schema::ensure_role(&self.owner, read_model).await;
+        let mut transaction = rebuild::begin(&self.owner, "look at a read model").await?;
+        // Daemons that start at once make the tables once.
+        sqlx::query(
+            "SELECT pg_advisory_xact_lock(hashtextextended('trainmaster read model ' || $1, 0))",
+        )
+        .bind(live)
+        .execute(&mut *transaction)
+        .await
+        .map_err(ProjectorError::database("lock a read model"))?;
+        let found = schema::find(&mut transaction, live).await?;
+        let offset = offset::find(&mut *transaction, live).await?;
+        match (found, offset) {
+            (Found::Foreign, _) => Err(ProjectorError::ForeignSchema {
+                schema: live.to_owned(),
+            }),
+            (Found::Ours, Some(offset)) if offset.version == own => Ok(offset.position),
+            (Found::Absent, _) => {
+                schema::drop(&mut transaction, live).await?;
+                schema::create(&mut transaction, read_model, live, &self.options.reader).await?;
+                rebuild::commit(transaction, "make a read model").await?;
+                info!(%read_model, version = own, "made");
+                Ok(Position::START)
+            }
+            (Found::Ours, offset) => {
+                drop(transaction);
+                info!(%read_model, from = offset.map(|o| o.version), to = own, "its tables are of another version");
+                let rebuilt = self.rebuild(read_model).await?;
+                Ok(rebuilt.position)
+            }
+        }
+    }
+
+    async fn stop(&self, followed: &Followed, position: Option<Position>, error: &ProjectorError) {
+        let read_model = followed.read_model;
+        let because = error.in_full();
+        error!(%read_model, because, "READ MODEL STOPPED; the other parts of the daemon go on");
+        followed
+            .progress
+            .send_modify(|progress| progress.stopped = Some(because.clone()));
+        if error.is_poison()
+            && let Some(position) = position
+            && let Err(error) =
+                offset::stop(&self.owner, read_model.name(), position, &because).await
+        {
+            warn!(%read_model, error = error.in_full(), "cannot note that it has stopped");
+        }
+    }
+
+    /// Until the offset no longer says that it has stopped, or stands elsewhere: it was built anew, here or by another daemon.
+    async fn until_freed(&self, followed: &Followed, shutdown: &CancellationToken) {
+        let read_model = followed.read_model;
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = followed.nudge.notified() => {}
+                () = tokio::time::sleep(self.options.poll_interval) => {}
+            }
+            if let Ok(Some(offset)) = offset::find(&self.owner, read_model.name()).await
+                && offset.stopped_because.is_none()
+                && offset.version == read_model.version()
+            {
+                info!(%read_model, "goes on");
+                return;
+            }
+        }
+    }
+}
+
+/// Whether trying again by itself would change nothing.
+fn stops(error: &ProjectorError) -> bool {
+    error.is_poison()
+        || matches!(
+            error,
+            ProjectorError::OtherVersion { .. } | ProjectorError::ForeignSchema { .. }
+        )
+}

@@ -1,0 +1,181 @@
+//! A log and its read models in a database of the test's own, and histories to fill them.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use trainmaster::{
+    log::Log,
+    migrate,
+    projector::{Projector, ProjectorError, ProjectorOptions, ReadModelStatus},
+};
+use trainmaster_domain::{Metadata, Position};
+use trainmaster_projections::ReadModel;
+use trainmaster_tests::{
+    history::{Command, History},
+    postgres::{Cluster, TestDatabase},
+};
+
+pub const MISTUDIO: ReadModel = ReadModel::Mistudio;
+
+/// Longer than anything here takes.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub database: TestDatabase,
+    pub pool: PgPool,
+    pub log: Log,
+    /// Its own, because a transaction that another test has open holds back every reader of a log in the same cluster.
+    _cluster: Cluster,
+    commands: u64,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let cluster = Cluster::start();
+        let database = cluster.database().await;
+        let pool = database.pool().await;
+        migrate::up(&pool).await.unwrap();
+        Self {
+            log: Log::new(pool.clone()),
+            database,
+            pool,
+            _cluster: cluster,
+            commands: 0,
+        }
+    }
+
+    /// Executes the next commands of a history; returns the last position.
+    pub async fn live(&mut self, history: &mut History, commands: usize) -> Position {
+        let mut last = Position::START;
+        for step in history.take(commands) {
+            last = self.execute(step.command).await;
+        }
+        last
+    }
+
+    pub async fn execute(&mut self, command: Command) -> Position {
+        self.commands += 1;
+        let metadata = Metadata {
+            command_id: format!("command {}", self.commands),
+            correlation_id: "test".to_owned(),
+            actor: "test".to_owned(),
+            ..Metadata::default()
+        };
+        let executed = match command {
+            Command::Dataset(id, command) => self
+                .log
+                .execute::<trainmaster_domain::dataset::Dataset>(&id, command, metadata)
+                .await
+                .unwrap(),
+            Command::Model(id, command) => self
+                .log
+                .execute::<trainmaster_domain::model::Model>(&id, command, metadata)
+                .await
+                .unwrap(),
+            Command::Training(id, command) => self
+                .log
+                .execute::<trainmaster_domain::training::Training>(&id, command, metadata)
+                .await
+                .unwrap(),
+        };
+        executed.position.unwrap()
+    }
+
+    /// A projector as another process would have one.
+    pub fn projector(&self, batch_events: usize) -> Projector {
+        self.projector_by(self.pool.clone(), batch_events, Duration::from_millis(200))
+    }
+
+    pub fn projector_by(
+        &self,
+        owner: PgPool,
+        batch_events: usize,
+        poll_interval: Duration,
+    ) -> Projector {
+        let options = ProjectorOptions {
+            poll_interval,
+            batch_events,
+            ..ProjectorOptions::default()
+        };
+        Projector::new(self.log.clone(), owner, options)
+    }
+
+    /// Every column of every row of the read model in use.
+    pub async fn rows(&self) -> Vec<(&'static str, Vec<Value>)> {
+        let mut all = vec![];
+        for table in MISTUDIO.tables() {
+            all.push((*table, self.table(table).await));
+        }
+        all
+    }
+
+    pub async fn table(&self, table: &str) -> Vec<Value> {
+        sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT to_jsonb(t) FROM mistudio.{table} t ORDER BY id"
+        )))
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    pub async fn sql(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&self.pool).await.unwrap();
+    }
+
+    pub async fn schemas(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'mistudio%' ORDER BY 1",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+}
+
+/// A projector that runs until this goes.
+pub struct Running {
+    pub projector: Projector,
+    task: JoinHandle<Result<(), ProjectorError>>,
+    shutdown: DropGuard,
+}
+
+impl Running {
+    pub fn start(projector: Projector) -> Self {
+        let shutdown = CancellationToken::new();
+        Self {
+            task: tokio::spawn(projector.clone().run(shutdown.clone())),
+            projector,
+            shutdown: shutdown.drop_guard(),
+        }
+    }
+
+    pub async fn reaches(&self, position: Position) {
+        self.projector
+            .wait_for(MISTUDIO, position, LIMIT)
+            .await
+            .unwrap();
+    }
+
+    pub async fn end(self) {
+        drop(self.shutdown);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+pub async fn status(projector: &Projector) -> ReadModelStatus {
+    projector.status().await.unwrap().remove(0)
+}
+
+/// Asks again and again until it is so.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let asked = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, asked)
+        .await
+        .unwrap_or_else(|_| panic!("it never came about that {what}"));
+}
