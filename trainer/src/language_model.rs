@@ -16,6 +16,9 @@ mod rows;
 pub use checkpoint::Checkpoint;
 pub use config::{LlamaConfig, RopeScaling};
 pub use error::LanguageModelError;
+pub use gguf::Gguf;
+pub(crate) use gguf::whole;
+pub use hugging_face::HuggingFace;
 pub use inspect::inspect;
 pub use llama::{LanguageModel, LoadOptions};
 

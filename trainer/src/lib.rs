@@ -1,9 +1,11 @@
 //! The trainer as a library, so that tests and benches reach its parts.
 
 pub mod autoencoder;
+pub mod dataset;
 pub mod doctor;
 pub mod language_model;
 pub mod run;
+pub mod tokenizer;
 
 /// The version of libtorch that this trainer was built against.
 pub const LIBTORCH_VERSION: &str = match option_env!("LIBTORCH_VERSION") {

@@ -85,7 +85,6 @@ impl Gguf {
     }
 
     /// The file's metadata, by key.
-    #[expect(dead_code, reason = "the tokenizer reads it")]
     pub(crate) fn metadata(&self) -> &HashMap<String, Value> {
         &self.content.metadata
     }
