@@ -7,11 +7,14 @@ use super::{
     offset,
     schema::{self, Found},
 };
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
 use std::time::{Duration, Instant};
 use tracing::{info, instrument, warn};
 use trainmaster_domain::Position;
 use trainmaster_projections::ReadModel;
+
+/// How long a rebuild waits for whoever else builds or clears up.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a rebuild did.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -57,7 +60,7 @@ impl Projector {
         let _one_at_a_time = self.rebuilding.lock().await;
         // Writes nothing, so it holds no reader of the log back, and goes with its connection, however that ends.
         let mut locking = begin(&self.owner, "rebuild").await?;
-        if !lock(&mut locking, read_model).await? {
+        if !lock(&mut locking, read_model, PATIENCE).await? {
             return Err(ProjectorError::Rebuilding { read_model });
         }
         schema::ensure_role(&self.owner, read_model).await;
@@ -75,14 +78,17 @@ impl Projector {
 
     /// Removes what an interrupted rebuild, or a reader that would not let go of replaced tables, has left.
     pub(super) async fn remove_remains(&self, read_model: ReadModel) -> Result<(), ProjectorError> {
-        let mut transaction = begin(&self.owner, "remove what a rebuild left").await?;
-        // Whoever holds the lock is building them.
-        if lock(&mut transaction, read_model).await? {
-            for schema in [schema::next(read_model), schema::old(read_model)] {
+        let what = "remove what a rebuild left";
+        let mut transaction = begin(&self.owner, what).await?;
+        for schema in [schema::next(read_model), schema::old(read_model)] {
+            // Whoever holds the lock is building them.
+            if schema::find(&mut transaction, &schema).await? != Found::Absent
+                && lock(&mut transaction, read_model, Duration::from_millis(1)).await?
+            {
                 schema::drop(&mut transaction, &schema).await?;
             }
         }
-        commit(transaction, "remove what a rebuild left").await
+        commit(transaction, what).await
     }
 
     pub(super) fn reader(&self, read_model: ReadModel) -> Reader {
@@ -231,19 +237,44 @@ async fn count(
     .map_err(ProjectorError::database(format!("count {schema}.{table}")))
 }
 
-/// One rebuild of a read model at a time, among all daemons: a lock that lasts as long as the transaction.
+/// One rebuild of a read model at a time, among all daemons: a lock that lasts as long as the transaction. False when somebody
+/// else holds it for as long as `patience`.
 async fn lock(
     connection: &mut PgConnection,
     read_model: ReadModel,
+    patience: Duration,
 ) -> Result<bool, ProjectorError> {
-    sqlx::query_scalar(
-        "SELECT pg_try_advisory_xact_lock(hashtextextended('trainmaster rebuild ' || $1, 0))
-           FROM set_config('idle_in_transaction_session_timeout', '0', true)",
+    let failed = || ProjectorError::database("take the lock of rebuilds");
+    let mut attempt = connection.begin().await.map_err(failed())?;
+    sqlx::query(
+        "SELECT set_config('idle_in_transaction_session_timeout', '0', true), set_config('lock_timeout', $1, true)",
+    )
+    .bind(patience.as_millis().to_string())
+    .execute(&mut *attempt)
+    .await
+    .map_err(failed())?;
+    let locked = sqlx::query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('trainmaster rebuild ' || $1, 0))",
     )
     .bind(read_model.name())
-    .fetch_one(connection)
-    .await
-    .map_err(ProjectorError::database("take the lock of rebuilds"))
+    .execute(&mut *attempt)
+    .await;
+    match locked {
+        Ok(_) => {
+            sqlx::query("SET LOCAL lock_timeout TO DEFAULT")
+                .execute(&mut *attempt)
+                .await
+                .map_err(failed())?;
+            attempt.commit().await.map_err(failed())?;
+            Ok(true)
+        }
+        // lock_not_available
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
+            attempt.rollback().await.map_err(failed())?;
+            Ok(false)
+        }
+        Err(error) => Err(failed()(error)),
+    }
 }
 
 pub(super) async fn begin(

@@ -21,6 +21,12 @@ async fn a_rebuild_that_is_killed_leaves_the_tables_in_use_as_they_were() {
             .is_some_and(|events| events > 5)
     })
     .await;
+    // It gets no further than this.
+    let mut barrier = world.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM projection.offsets WHERE schema_name = 'mistudio_next' FOR UPDATE")
+        .execute(&mut *barrier)
+        .await
+        .unwrap();
     let second = world.projector(10).rebuild(MISTUDIO).await;
     assert!(
         matches!(second, Err(ProjectorError::Rebuilding { .. })),
@@ -28,6 +34,7 @@ async fn a_rebuild_that_is_killed_leaves_the_tables_in_use_as_they_were() {
     );
     rebuild.abort();
     assert!(rebuild.await.unwrap_err().is_cancelled());
+    barrier.commit().await.unwrap();
     assert!(rows == world.rows().await);
     assert_eq!(world.schemas().await, ["mistudio", "mistudio_next"]);
     // The read model in use goes on, and the next start clears up.
