@@ -101,7 +101,8 @@ impl Dispatch {
             .map_err(|source| DispatchError::StateDirectory { path: runs, source })?;
         let window = options.queue.heartbeat_interval
             * u32::try_from(options.queue.missed_heartbeats).unwrap_or(u32::MAX);
-        if options.queue.handler_limit >= window {
+        // apalis counts in whole seconds.
+        if options.queue.handler_limit + Duration::from_secs(1) > window {
             return Err(DispatchError::Options(format!(
                 "a handler of the queue may take {:?}, but is given to another worker after {window:?}",
                 options.queue.handler_limit

@@ -1,5 +1,6 @@
 //! A database, a state directory, a daemon's dispatch, and a stand-in for the trainer.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use std::{
@@ -35,7 +36,6 @@ pub struct World {
     pub state: tempfile::TempDir,
 }
 
-#[allow(dead_code, reason = "more tests are on their way")]
 impl World {
     pub async fn new() -> Self {
         Self::of(TestDatabase::new().await).await
@@ -52,20 +52,7 @@ impl World {
                 .try_init();
         }
         migrate::up(&database.pool().await).await.unwrap();
-        // As the daemon works: under a role that may not do everything.
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    sqlx::query("SET ROLE trainmaster_daemon")
-                        .execute(connection)
-                        .await?;
-                    Ok(())
-                })
-            })
-            .connect_with(database.options())
-            .await
-            .unwrap();
+        let pool = runtime_pool(&database);
         let world = Self {
             log: Log::new(pool.clone()),
             pool,
@@ -106,6 +93,26 @@ impl World {
             running: tokio::spawn(dispatch.run(shutdown.clone())),
             shutdown,
         }
+    }
+
+    /// A daemon that can be killed: in a runtime of its own, with connections of its own.
+    pub fn mortal_daemon(&self) -> MortalDaemon {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (database, options) = (self.database.clone(), self.options());
+        runtime.spawn(async move {
+            let log = Log::new(runtime_pool(&database));
+            let dispatch = Dispatch::new(log, database.options(), options).unwrap();
+            dispatch.run(CancellationToken::new()).await;
+        });
+        MortalDaemon { runtime }
+    }
+
+    pub fn signal(&self, pid: i32, signal: Signal) {
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
     pub async fn register_model(&self, id: &str) {
@@ -268,6 +275,32 @@ impl Daemon {
             .await
             .expect("dispatch does not end")
             .unwrap();
+    }
+}
+
+/// As the daemon works: under a role that may not do everything.
+fn runtime_pool(database: &TestDatabase) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(8)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("SET ROLE trainmaster_daemon")
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(database.options())
+}
+
+pub struct MortalDaemon {
+    runtime: tokio::runtime::Runtime,
+}
+
+impl MortalDaemon {
+    /// As kill -9.
+    pub fn kill(self) {
+        self.runtime.shutdown_background();
     }
 }
 

@@ -4,5 +4,13 @@
 //! about moments that a real training passes in microseconds.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod adoption;
+mod detectors;
 mod fixture;
+mod hosts;
+mod journal;
 mod line;
+mod queue;
+mod relay;
+mod requests;
+mod slots;

@@ -27,9 +27,6 @@ asked() {
     grep -q "\"lease\":$lease,\"request\":\"$1\"" "$directory/control" 2> /dev/null
 }
 
-superseded() {
-    ! grep -q "\"lease\": $lease,*\$" "$directory/spec.json"
-}
 
 checkpoint() {
     say "\"record\":\"checkpoint_saved\",\"step\":$1,\"loss\":1.0,\"sparsity\":2.0,\"path\":\"$directory/checkpoints/$1-$lease\",\"file_size_bytes\":1,\"sha256\":\"$1\""
