@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-fn main() {
+/// Emits what Cargo is to know.
+pub fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else {
         println!(
