@@ -8,6 +8,7 @@ pub mod journal;
 pub mod life;
 mod metrics;
 mod model_activations;
+mod prepare_dataset;
 mod train;
 mod work;
 

@@ -24,6 +24,7 @@ pub fn write_directory(
     fill: impl FnOnce(&Path) -> Result<(), RunError>,
 ) -> Result<Contents, RunError> {
     let beside = beside(path);
+    remove_leftovers_of(path);
     let made = make(path, &beside, fill);
     if made.is_err() {
         let _ = fs::remove_dir_all(&beside);
@@ -45,9 +46,6 @@ fn make(
     let parent = path.parent().unwrap_or(Path::new("."));
     let step = |at: &Path, done: io::Result<()>| done.map_err(|e| RunError::of_file(at, &e));
     step(parent, fs::create_dir_all(parent))?;
-    if beside.exists() {
-        step(beside, fs::remove_dir_all(beside))?;
-    }
     step(beside, fs::create_dir(beside))?;
     fill(beside)?;
     step(beside, sync_directory(beside))?;
@@ -106,13 +104,26 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Removes what trainers that died left beside finished directories.
+/// Removes what trainers that died left unfinished in a directory of their own.
 pub fn remove_leftovers(directory: &Path) {
+    remove_partial(directory, "");
+}
+
+fn remove_leftovers_of(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(parent) = path.parent() {
+        remove_partial(parent, &format!("{name}."));
+    }
+}
+
+fn remove_partial(directory: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().ends_with(".partial") {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(prefix) && name.ends_with(".partial") {
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -4,6 +4,9 @@ use crate::autoencoder::{
     activations::ActivationError, checkpoint::CheckpointError, sae_lens::AutoencoderError,
     tensor_file::TensorFileError,
 };
+use crate::dataset::DatasetError;
+use crate::language_model::LanguageModelError;
+use crate::tokenizer::TokenizerError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tch::TchError;
@@ -83,12 +86,20 @@ pub enum RunError {
         /// What, and what it can do instead.
         what: String,
     },
+    /// What reads models and datasets has put it into words already.
+    #[error("{}", .0.message)]
+    Reported(Failure),
     /// None of the above.
     #[error("{what}")]
     Internal {
         /// What is known of it.
         what: String,
     },
+    /// Work that has nothing to keep was asked to end.
+    #[error(
+        "the work was asked to end before it was done, and has nothing to keep: it starts over when it is claimed again"
+    )]
+    Interrupted,
     /// `spec.json` carries another lease: someone else does this work now.
     #[error("another trainer has taken over")]
     Superseded,
@@ -112,7 +123,8 @@ impl RunError {
             Self::DiskFull { .. } => (Infrastructure, "disk_full"),
             Self::OutOfMemory { .. } => (Infrastructure, "out_of_memory"),
             Self::Unsupported { .. } => (Workload, "unsupported"),
-            Self::Internal { .. } => (Infrastructure, "internal"),
+            Self::Internal { .. } | Self::Interrupted => (Infrastructure, "internal"),
+            Self::Reported(failure) => return Some(failure.clone()),
             Self::Superseded | Self::Speechless(_) => return None,
         };
         Some(Failure {
@@ -165,6 +177,24 @@ impl RunError {
                 what: format!("libtorch failed while {doing}: {reason}"),
             }
         }
+    }
+}
+
+impl From<LanguageModelError> for RunError {
+    fn from(error: LanguageModelError) -> Self {
+        Self::Reported(error.failure())
+    }
+}
+
+impl From<DatasetError> for RunError {
+    fn from(error: DatasetError) -> Self {
+        Self::Reported(error.failure())
+    }
+}
+
+impl From<TokenizerError> for RunError {
+    fn from(error: TokenizerError) -> Self {
+        Self::Reported(error.failure())
     }
 }
 

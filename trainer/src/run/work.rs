@@ -1,8 +1,15 @@
 //! The kinds of work.
 
 use super::failure::RunError;
-use super::{Run, model_activations::ModelActivations};
-use trainmaster_domain::run::spec::Work;
+use super::model_activations::ModelActivations;
+use super::prepare_dataset::prepare_dataset;
+use super::{Run, device};
+use crate::autoencoder::precision::product_kind;
+use crate::language_model;
+use std::path::Path;
+use trainmaster_domain::hyperparameters::Precision;
+use trainmaster_domain::run::journal::Record;
+use trainmaster_domain::run::spec::{InspectModel, Work};
 
 /// Does the work of a run's spec.
 ///
@@ -10,14 +17,29 @@ use trainmaster_domain::run::spec::Work;
 /// [`RunError`]: the run ends without a result.
 pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
     match run.spec.work.clone() {
-        Work::InspectModel(_) | Work::PrepareDataset(_) => Err(RunError::Unsupported {
-            what: "not yet".into(),
-        }),
+        Work::InspectModel(inspect) => inspect_model(run, &inspect),
+        Work::PrepareDataset(prepare) => prepare_dataset(run, &prepare),
         Work::Train(train) => {
             run.say_progress("loading", 0.0)?;
-            let mut source = ModelActivations::open(&train, &run.spec.resources)?;
+            let device = device(&run.spec.resources.device)?;
+            let mut source = ModelActivations::open(&train, device, &run.life)?;
+            run.say_progress("loading", 50.0)?;
             let provenance = source.provenance(&train);
             super::train(run, &train, &mut source, provenance)
         }
     }
+}
+
+fn inspect_model(run: &mut Run, inspect: &InspectModel) -> Result<(), RunError> {
+    run.say_progress("loading", 0.0)?;
+    let device = device(&run.spec.resources.device)?;
+    let kind = product_kind(Precision::Auto, device)
+        .map_err(|error| RunError::of_libtorch("trying the device", &error))?;
+    let found = language_model::inspect(
+        Path::new(&inspect.model_path),
+        &inspect.architecture,
+        &inspect.quantization,
+        kind,
+    )?;
+    run.say(Record::ModelInspected(found), true)
 }
