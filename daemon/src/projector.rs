@@ -11,6 +11,7 @@
 mod batch;
 mod error;
 mod follow;
+mod lag;
 mod offset;
 mod rebuild;
 mod schema;

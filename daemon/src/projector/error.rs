@@ -17,7 +17,7 @@ pub enum ProjectorError {
         source: LogError,
     },
     /// Events cannot become rows.
-    #[error("cannot apply the {count} events from {first} to read model {read_model}")]
+    #[error("cannot apply {count} event(s) from {first} on to read model {read_model}")]
     Apply {
         /// Which.
         read_model: ReadModel,

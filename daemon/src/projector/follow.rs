@@ -3,10 +3,13 @@
 use super::{
     Followed, Progress, Projector, ProjectorError,
     batch::{self, Outcome, Reader},
-    offset, rebuild,
+    lag, offset, rebuild,
     schema::{self, Found},
 };
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use trainmaster_domain::Position;
@@ -19,6 +22,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// Between attempts after a failure.
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// While a backlog is worked off.
+const MEASURED_EVERY: Duration = Duration::from_secs(5);
 
 impl Projector {
     pub(super) async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
@@ -61,6 +67,10 @@ impl Projector {
                         reader = self.reader(followed.read_model);
                     } else {
                         warn!(read_model = %followed.read_model, error = error.in_full(), "cannot follow the log; trying again");
+                        if matches!(error, ProjectorError::ForeignSchema { .. }) {
+                            followed.stopped(&error.in_full());
+                            retry = LONGEST_RETRY;
+                        }
                         tokio::select! {
                             () = shutdown.cancelled() => {}
                             () = tokio::time::sleep(retry) => {}
@@ -87,6 +97,7 @@ impl Projector {
             None => self.prepare(read_model).await?,
         };
         let mut moved = false;
+        let mut measured = Instant::now();
         loop {
             *position = Some(at);
             followed.progress.send_if_modified(|progress| {
@@ -102,9 +113,14 @@ impl Projector {
             }
             let events = reader.read(&self.log, at).await?;
             if events.is_empty() {
+                lag::record(read_model, 0, 0.0);
                 return Ok(moved);
             }
             moved = true;
+            if measured.elapsed() > MEASURED_EVERY {
+                self.measure(read_model).await;
+                measured = Instant::now();
+            }
             let applied =
                 batch::apply(&self.owner, read_model, read_model.name(), at, &events).await?;
             let (Outcome::Applied(offset) | Outcome::Moved(offset)) = applied;
@@ -154,11 +170,8 @@ impl Projector {
         let read_model = followed.read_model;
         let because = error.in_full();
         error!(%read_model, because, "READ MODEL STOPPED; the other parts of the daemon go on");
-        followed
-            .progress
-            .send_modify(|progress| progress.stopped = Some(because.clone()));
+        followed.stopped(&because);
         if error.is_poison()
-            && let Some(position) = position
             && let Err(error) =
                 offset::stop(&self.owner, read_model.name(), position, &because).await
         {
@@ -175,6 +188,7 @@ impl Projector {
                 () = followed.nudge.notified() => {}
                 () = tokio::time::sleep(self.options.poll_interval) => {}
             }
+            self.measure(read_model).await;
             if let Ok(Some(offset)) = offset::find(&self.owner, read_model.name()).await
                 && offset.stopped_because.is_none()
                 && offset.version == read_model.version()
@@ -186,11 +200,14 @@ impl Projector {
     }
 }
 
-/// Whether trying again by itself would change nothing.
+/// Whether trying again by itself would change nothing, or would end in two versions taking turns.
 fn stops(error: &ProjectorError) -> bool {
-    error.is_poison()
-        || matches!(
-            error,
-            ProjectorError::OtherVersion { .. } | ProjectorError::ForeignSchema { .. }
-        )
+    error.is_poison() || matches!(error, ProjectorError::OtherVersion { .. })
+}
+
+impl Followed {
+    fn stopped(&self, because: &str) {
+        self.progress
+            .send_modify(|progress| progress.stopped = Some(because.to_owned()));
+    }
 }

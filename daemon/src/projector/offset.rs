@@ -118,20 +118,20 @@ pub(super) async fn save(
     Ok(())
 }
 
-/// Says that a schema stays where it stands.
+/// Says that a schema stays where it stands; unless it has moved on from there meanwhile, when that is known.
 pub(super) async fn stop(
     executor: impl PgExecutor<'_>,
     schema: &str,
-    position: Position,
+    position: Option<Position>,
     because: &str,
 ) -> Result<(), ProjectorError> {
     sqlx::query(
         "UPDATE projection.offsets SET stopped_at = clock_timestamp(), stopped_because = $4
-          WHERE schema_name = $1 AND (transaction_id, sequence) = ($2, $3)",
+          WHERE schema_name = $1 AND (transaction_id, sequence) = (COALESCE($2, transaction_id), COALESCE($3, sequence))",
     )
     .bind(schema)
-    .bind(i64::try_from(position.transaction).unwrap_or(i64::MAX))
-    .bind(position.sequence)
+    .bind(position.map(|at| i64::try_from(at.transaction).unwrap_or(i64::MAX)))
+    .bind(position.map(|at| at.sequence))
     .bind(because)
     .execute(executor)
     .await

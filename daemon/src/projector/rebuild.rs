@@ -105,15 +105,36 @@ impl Projector {
         let mut reader = self.reader(read_model);
         let mut position = Position::START;
         loop {
-            let events = reader.read(&self.log, position).await?;
-            if events.is_empty() {
-                return self.finish(read_model, &next, &mut reader).await;
-            }
-            match batch::apply(&self.owner, read_model, &next, position, &events).await? {
-                Outcome::Applied(offset) => position = offset.position,
-                Outcome::Moved(_) => return Err(ProjectorError::Rebuilding { read_model }),
+            match self
+                .build_on(read_model, &next, &mut reader, &mut position)
+                .await
+            {
+                Ok(true) => {}
+                Ok(false) => return self.finish(read_model, &next, &mut reader).await,
+                // Which of the events it is.
+                Err(error) if error.is_poison() && reader.slow_down() => {}
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Applies the next batch; false when there is none.
+    async fn build_on(
+        &self,
+        read_model: ReadModel,
+        next: &str,
+        reader: &mut Reader,
+        position: &mut Position,
+    ) -> Result<bool, ProjectorError> {
+        let events = reader.read(&self.log, *position).await?;
+        if events.is_empty() {
+            return Ok(false);
+        }
+        match batch::apply(&self.owner, read_model, next, *position, &events).await? {
+            Outcome::Applied(offset) => *position = offset.position,
+            Outcome::Moved(_) => return Err(ProjectorError::Rebuilding { read_model }),
+        }
+        Ok(true)
     }
 
     async fn prepare_next(&self, read_model: ReadModel, next: &str) -> Result<(), ProjectorError> {

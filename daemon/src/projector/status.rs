@@ -64,7 +64,10 @@ impl Projector {
         Ok(all)
     }
 
-    async fn status_of(&self, read_model: ReadModel) -> Result<ReadModelStatus, ProjectorError> {
+    pub(super) async fn status_of(
+        &self,
+        read_model: ReadModel,
+    ) -> Result<ReadModelStatus, ProjectorError> {
         let failed =
             || ProjectorError::database(format!("read the status of read model {read_model}"));
         let offset = offset::find(&self.owner, read_model.name()).await?;
