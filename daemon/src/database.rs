@@ -5,10 +5,12 @@
 //! (`database.url`) or the embedded one.
 
 mod error;
+mod open;
 mod options;
 mod pool;
 
 pub use error::DatabaseError;
+pub use open::{OpenDatabase, OpenError};
 
 use crate::config::{DatabaseSettings, Settings};
 use sqlx::{

@@ -3,6 +3,8 @@
 pub mod config;
 pub mod database;
 pub mod dispatch;
+pub mod doctor;
+pub mod lifecycle;
 pub mod log;
 pub mod migrate;
 pub mod outbox;
@@ -10,6 +12,7 @@ pub mod postgres;
 pub mod projector;
 pub mod queue;
 pub mod runner;
+pub mod serve;
 pub mod state_directory;
 pub mod supervisor;
 pub mod telemetry;

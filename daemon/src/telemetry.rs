@@ -6,6 +6,7 @@
 
 mod exporter;
 mod format;
+mod gate;
 mod instruments;
 mod propagation;
 
@@ -13,15 +14,11 @@ pub use instruments::{Instruments, instruments, observe_pool};
 pub use propagation::{set_parent, traceparent};
 
 use crate::config::{LogFormat, LogSettings};
+use gate::Gate;
 use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use std::time::Duration;
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::{filter::ParseError, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How long the last spans and metrics may take to be sent when the process ends.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -35,7 +32,7 @@ pub enum TelemetryError {
         /// The setting.
         level: String,
         /// What is wrong with it.
-        error: tracing_subscriber::filter::ParseError,
+        error: ParseError,
     },
     /// The OTEL_* variables cannot be used.
     #[error(
@@ -56,6 +53,7 @@ pub enum TelemetryError {
 #[derive(Debug)]
 #[must_use = "what is left is sent by shutdown"]
 pub struct Telemetry {
+    gate: Gate,
     tracer_provider: SdkTracerProvider,
     meter_provider: Option<SdkMeterProvider>,
 }
@@ -65,29 +63,19 @@ pub struct Telemetry {
 /// # Errors
 /// The level or the OTEL_* variables cannot be used, or it was called before.
 pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
-    let level = EnvFilter::try_new(&settings.level).map_err(|error| TelemetryError::Level {
-        level: settings.level.clone(),
-        error,
-    })?;
-    // The SDK's own complaints come with every failed export; exporter.rs says the same once.
-    let quiet = filter_fn(|metadata| !metadata.target().starts_with("opentelemetry"));
+    let gate = Gate::new(&settings.level).map_err(|error| unusable(&settings.level, error))?;
     let (tracer_provider, meter_provider) = exporter::providers()?;
-
     let log = tracing_subscriber::fmt::layer()
         .event_format(format::Format::new(settings.format == LogFormat::Json))
-        .with_writer(std::io::stderr)
-        .with_filter(level.and(quiet));
+        .with_writer(std::io::stderr);
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer_provider.tracer("trainmaster"))
         .with_location(false)
-        .with_threads(false)
-        .with_filter(filter_fn(|metadata| {
-            metadata.target().starts_with("trainmaster")
-                && *metadata.level() <= tracing::Level::INFO
-        }));
+        .with_threads(false);
     tracing_subscriber::registry()
-        .with(spans)
+        .with(gate.clone())
         .with(log)
+        .with(spans)
         .try_init()
         .map_err(|_| TelemetryError::Twice)?;
 
@@ -96,12 +84,35 @@ pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
         instruments::install();
     }
     Ok(Telemetry {
+        gate,
         tracer_provider,
         meter_provider,
     })
 }
 
+/// Whether `level` can be a log.level.
+pub(crate) fn check_level(level: &str) -> Result<(), TelemetryError> {
+    gate::parse(level)
+        .map(drop)
+        .map_err(|error| unusable(level, error))
+}
+
+fn unusable(level: &str, error: ParseError) -> TelemetryError {
+    TelemetryError::Level {
+        level: level.to_owned(),
+        error,
+    }
+}
+
 impl Telemetry {
+    /// Changes what is logged from now on.
+    ///
+    /// # Errors
+    /// `level` is not one; then everything stays as it was.
+    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+        self.gate.set(level).map_err(|error| unusable(level, error))
+    }
+
     /// Sends what is left, within 5 seconds, and ends telemetry. Failures are not reported: there is nobody left to tell.
     pub async fn shutdown(self) {
         // Exporters need the runtime that waits here, so they are waited for on another thread.

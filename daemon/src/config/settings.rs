@@ -99,21 +99,21 @@ section! {
         /// Threads of a run. Unset: as many as the machine has processors.
         cpu_threads: Option<u32> = None;
         /// How nice a run is to the rest of the machine, 0 to 19.
-        nice: i32 = 10;
+        nice: i32 = 5;
         /// A run may have this many bytes of memory. Unset: no limit.
         memory_limit_bytes: Option<u64> = None;
         /// How often a run shows that it is alive.
-        heartbeat_interval_seconds: Seconds = Seconds::new(2);
+        heartbeat_interval_seconds: Seconds = Seconds::new(1);
         /// A run that was not heard of for this time is taken for dead.
-        heartbeat_timeout_seconds: Seconds = Seconds::new(60);
+        heartbeat_timeout_seconds: Seconds = Seconds::new(30);
         /// A run that is alive but got nowhere for this time is taken for hung.
-        progress_timeout_seconds: Seconds = Seconds::new(900);
+        progress_timeout_seconds: Seconds = Seconds::new(600);
         /// A run that was asked to pause or stop and has not after this time is ended; it goes on later from its last checkpoint.
         pause_deadline_seconds: Seconds = Seconds::new(120);
-        /// Attempts of a training before it is given up.
-        max_attempts: u32 = 3;
+        /// A run that ends this often in a row without getting further is given up.
+        max_crashes: u32 = 5;
         /// The wait before the second attempt; it doubles with each further one.
-        retry_delay_seconds: Seconds = Seconds::new(5);
+        retry_delay_seconds: Seconds = Seconds::new(2);
         /// The longest wait before an attempt.
         retry_delay_max_seconds: Seconds = Seconds::new(300);
     }
@@ -125,7 +125,7 @@ section! {
         /// How often the outbox and the queue are looked at when nothing wakes them.
         poll_interval_seconds: Seconds = Seconds::new(5);
         /// How often queued and running work is compared with what is really there.
-        reconcile_interval_seconds: Seconds = Seconds::new(60);
+        reconcile_interval_seconds: Seconds = Seconds::new(30);
     }
 }
 

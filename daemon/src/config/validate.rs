@@ -134,8 +134,8 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         "expected 0 to 19",
     );
     check(
-        "runner.max_attempts",
-        runner.max_attempts >= 1,
+        "runner.max_crashes",
+        runner.max_crashes >= 1,
         "expected at least 1",
     );
     check(
@@ -154,7 +154,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         (1..=100_000).contains(&settings.projector.batch_size),
         "expected 1 to 100000",
     );
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log.level) {
+    if let Err(error) = crate::telemetry::check_level(&settings.log.level) {
         check(
             "log.level",
             false,

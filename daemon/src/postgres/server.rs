@@ -170,10 +170,12 @@ impl Server {
             reason: error.to_string(),
         })?;
         let pid = child.id().unwrap_or_default();
+        let mut unfinished = Unfinished(Some(pid));
         let mut told = Instant::now();
         loop {
             let file = PidFile::read(&cluster.directory).filter(|file| file.pid == pid);
             if file.as_ref().is_some_and(PidFile::is_ready) {
+                unfinished.0 = None;
                 return Ok(Self {
                     pid,
                     process: Process::Own(child),
@@ -194,12 +196,26 @@ impl Server {
                 );
             }
             tokio::select! {
-                _ = child.wait() => return Err(PostgresError::NotStarted {
-                    log: last_words(cluster),
-                    directory: cluster.logs(),
-                }),
+                _ = child.wait() => {
+                    unfinished.0 = None;
+                    return Err(PostgresError::NotStarted {
+                        log: last_words(cluster),
+                        directory: cluster.logs(),
+                    });
+                }
                 () = tokio::time::sleep(LOOK) => {}
             }
+        }
+    }
+}
+
+/// A server that is starting; whoever stops waiting for it stops it.
+struct Unfinished(Option<u32>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.and_then(pid_of) {
+            let _ = kill_process(pid, Signal::INT);
         }
     }
 }
