@@ -16,7 +16,7 @@ pub use train::train;
 
 use failure::RunError;
 use journal::Journal;
-use life::{Life, Next};
+use life::Life;
 use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,14 +75,15 @@ impl Run {
         self.say(Record::Progress(Progress { stage, percent }), false)
     }
 
-    /// Fails when the lease has passed to another.
+    /// Fails when the lease has passed to another: asked before anything is written that others will read.
     ///
     /// # Errors
     /// [`RunError::Superseded`].
     pub fn still_ours(&self) -> Result<(), RunError> {
-        match self.life.heard() {
-            Next::Leave => Err(RunError::Superseded),
-            _ => Ok(()),
+        if self.life.is_superseded() {
+            Err(RunError::Superseded)
+        } else {
+            Ok(())
         }
     }
 }

@@ -386,7 +386,7 @@ fn a_disk_without_room_for_a_checkpoint_is_said_and_nothing_half_is_left() {
             ..hyperparameters()
         }),
     );
-    let child = run.start_with_file_limit(1, 128);
+    let child = run.start_with_limit("f", 1, 128);
     assert_eq!(run.wait(child), Some(0));
     let Record::Failed(failure) = run.last(1) else {
         panic!("{:?}", run.last(1));
@@ -430,4 +430,47 @@ fn a_dataset_that_is_gone_is_missing() {
     work.tokenized_path = run.path().join("nowhere").to_string_lossy().into_owned();
     run.spec(1, Work::Train(work));
     fails_with(&run, 1, "file_missing", FailureClass::Workload);
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_said() {
+    let run = RunDirectory::new();
+    run.spec(
+        1,
+        train(Hyperparameters {
+            batch_size: 1 << 20,
+            buffer_tokens: None,
+            ..hyperparameters()
+        }),
+    );
+    // 16 GiB of address space, where the latents of such a batch alone take 128 GiB in bf16.
+    let mut spec = run.read_spec();
+    spec["work"]["hyperparameters"]["expansionFactor"] = 1_024.into();
+    run.write_spec(&spec);
+    let child = run.start_with_limit("v", 1, 16 << 20);
+    assert_eq!(run.wait(child), Some(0), "{}", run.log());
+    let Record::Failed(failure) = run.last(1) else {
+        panic!("{:?}", run.last(1));
+    };
+    assert_eq!(failure.code, "out_of_memory", "{}", failure.message);
+    assert_eq!(failure.class, FailureClass::Infrastructure);
+}
+
+#[test]
+fn the_doctor_says_what_can_be_used() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_trainmaster-trainer"))
+        .args(["doctor", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["contract_version"], 1);
+    assert!(
+        found["libtorch_version"]
+            .as_str()
+            .unwrap()
+            .starts_with("2.")
+    );
+    assert_eq!(found["devices"][0]["name"], "cpu");
+    assert!(found["devices"][0]["bf16_gain"].as_f64().unwrap() > 0.0);
 }

@@ -87,6 +87,13 @@ impl Life {
         self.shared.next()
     }
 
+    /// Whether the spec still carries our lease; reads it. A process that was stopped and continued would not have heard yet.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.shared.look_at_lease();
+        self.heard() == Next::Leave
+    }
+
     /// What to do next as far as the thread has heard: costs nothing.
     #[must_use]
     pub fn heard(&self) -> Next {

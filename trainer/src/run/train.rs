@@ -255,6 +255,10 @@ impl Session<'_> {
     }
 
     fn step(&mut self) -> Result<(), RunError> {
+        // Reading activations can take longer than metrics may wait.
+        if self.collector.is_due() {
+            self.flush()?;
+        }
         let life = &self.run.life;
         let mut tick = |_| {
             life.progress();
@@ -285,9 +289,6 @@ impl Session<'_> {
         self.run.life.progress();
         self.collector.push(&step, u64::from(h.batch_size));
         self.last = Some(step);
-        if self.collector.is_due() {
-            self.flush()?;
-        }
         if every(h.checkpoint_interval) {
             self.checkpoint()?;
         }

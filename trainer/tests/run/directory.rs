@@ -155,18 +155,12 @@ impl RunDirectory {
             .unwrap()
     }
 
-    /// No file may grow beyond `blocks` (of 512 or 1,024 bytes, as the shell counts).
-    pub fn start_with_file_limit(&self, lease: u64, blocks: u64) -> Child {
+    /// Under a limit of the shell's `ulimit`: `f` (no file beyond so many blocks) or `v` (so many KiB of address space).
+    pub fn start_with_limit(&self, which: &str, lease: u64, limit: u64) -> Child {
+        let script = "ulimit -\"$1\" \"$2\"; exec \"$3\" run \"$4\" --lease \"$5\"";
         self.command("sh")
-            .args([
-                "-c",
-                "ulimit -f \"$1\"; exec \"$2\" run \"$3\" --lease \"$4\"",
-                "sh",
-            ])
-            .args([
-                blocks.to_string(),
-                env!("CARGO_BIN_EXE_trainmaster-trainer").into(),
-            ])
+            .args(["-c", script, "sh", which, &limit.to_string()])
+            .arg(env!("CARGO_BIN_EXE_trainmaster-trainer"))
             .arg(self.path())
             .arg(lease.to_string())
             .spawn()
