@@ -1,15 +1,18 @@
 //! The trainmaster daemon as a library, so that tests and benches reach its parts.
 
+pub mod commands;
 pub mod config;
 pub mod database;
 pub mod dispatch;
 pub mod doctor;
+pub mod http;
 pub mod lifecycle;
 pub mod log;
 pub mod migrate;
 pub mod outbox;
 pub mod postgres;
 pub mod projector;
+pub mod queries;
 pub mod queue;
 pub mod runner;
 pub mod serve;

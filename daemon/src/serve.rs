@@ -5,6 +5,7 @@
 //! Postgres is stopped last.
 
 mod error;
+mod interface;
 mod options;
 
 pub use error::ServeError;
@@ -14,6 +15,7 @@ use crate::{
     config::{Loaded, Settings, Source},
     database::Database,
     dispatch::Dispatch,
+    http::{self, AppState, Listener},
     lifecycle::{self, ComponentError, Health, Lifecycle, Watched, keep},
     log::Log,
     migrate,
@@ -151,9 +153,10 @@ async fn work(
         lifecycle::status("migrating the database");
         migrate::up(database.owner_pool()).await?;
         queue::setup(database.owner_pool()).await?;
-        Ok::<_, ServeError>(database)
+        let listeners = interface::listen(settings).await?;
+        Ok::<_, ServeError>((database, listeners))
     };
-    let database = tokio::select! {
+    let (database, listeners) = tokio::select! {
         prepared = prepared => prepared?,
         () = lifecycle.finishing().cancelled() => return Ok(()),
     };
@@ -162,7 +165,7 @@ async fn work(
 
     let health = Health::default();
     let postgres_ends = CancellationToken::new();
-    let components = components(settings, state, &database, &health, lifecycle)?;
+    let components = components(settings, state, &database, listeners, &health, lifecycle)?;
     lifecycle::ready("ready");
     tracing::info!(after_ms = started.elapsed().as_millis(), "ready");
 
@@ -196,6 +199,7 @@ fn components(
     settings: &Settings,
     state: &StateDirectory,
     database: &Database,
+    listeners: Vec<Listener>,
     health: &Health,
     lifecycle: &Lifecycle,
 ) -> Result<JoinSet<Result<(), ComponentError>>, ServeError> {
@@ -209,6 +213,19 @@ fn components(
     let dispatch_options = options::dispatch(settings, state);
 
     let mut components = JoinSet::new();
+    {
+        let state = AppState::new(
+            interface::options(settings),
+            log.clone(),
+            projector.clone(),
+            finish.clone(),
+        );
+        let shutdown = finish.clone();
+        components.spawn(async move {
+            http::serve(listeners, state, shutdown).await;
+            Ok(())
+        });
+    }
     components.spawn(keep(
         "projector",
         health.clone(),

@@ -76,12 +76,14 @@ section! {
     [http] HttpSettings {
         /// The Unix socket that the command line uses. Unset: run/trainmaster.sock in the state directory.
         socket: Option<PathBuf> = None;
+        /// Whether the socket's group may use it as well as the daemon's user (mode 0660 instead of 0600).
+        socket_for_group: bool = false;
         /// A loopback address to listen on as well, such as "127.0.0.1:7423"; it needs a token. Unset: the socket alone.
         listen: Option<SocketAddr> = None;
         /// The bearer token that requests over TCP must carry, at least 16 characters.
         token: Option<Secret> = None;
         /// A request body may have this many bytes.
-        max_body_bytes: u64 = 1024 * 1024;
+        max_body_bytes: u64 = 256 * 1024;
         /// A request is answered with a time-out after this time.
         request_timeout_seconds: Seconds = Seconds::new(30);
     }

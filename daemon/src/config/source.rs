@@ -16,6 +16,14 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 const PREFIX: &str = "TRAINMASTER_";
 /// Names the configuration file.
 const FILE_VARIABLE: &str = "TRAINMASTER_CONFIG";
+/// Those of the command line.
+const CLIENT_VARIABLES: [&str; 5] = [
+    "TRAINMASTER_STATE_DIR",
+    "TRAINMASTER_SOCKET",
+    "TRAINMASTER_URL",
+    "TRAINMASTER_TOKEN",
+    "TRAINMASTER_TOKEN_FILE",
+];
 
 /// What the settings are read from.
 #[derive(Clone, Debug, Default)]
@@ -191,7 +199,8 @@ impl Source {
             // An empty variable is one that is not set: service files and containers pass such on.
             let Some(rest) = name
                 .strip_prefix(PREFIX)
-                .filter(|_| name != FILE_VARIABLE && !value.is_empty())
+                .filter(|_| name != FILE_VARIABLE && !CLIENT_VARIABLES.contains(&name.as_str()))
+                .filter(|_| !value.is_empty())
             else {
                 continue;
             };

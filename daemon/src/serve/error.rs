@@ -1,9 +1,9 @@
 //! Why the daemon ended with an error.
 
 use crate::{
-    config::ConfigError, database::DatabaseError, lifecycle::ComponentError, migrate::MigrateError,
-    postgres::PostgresError, queue::SetupError, state_directory::StateDirectoryError,
-    telemetry::TelemetryError,
+    config::ConfigError, database::DatabaseError, http::ListenError, lifecycle::ComponentError,
+    migrate::MigrateError, postgres::PostgresError, queue::SetupError,
+    state_directory::StateDirectoryError, telemetry::TelemetryError,
 };
 
 /// Why the daemon ended with an error.
@@ -33,6 +33,9 @@ pub enum ServeError {
     /// The queue's tables.
     #[error("{}", chain(.0))]
     Queue(#[from] SetupError),
+    /// The HTTP interface.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A component does not stay up.
     #[error(transparent)]
     Component(#[from] ComponentError),

@@ -1,0 +1,130 @@
+//! The application layer: what a person or a program can ask for, checked across aggregates and against the machine, then
+//! put to the one aggregate that decides. Knows nothing of HTTP.
+
+mod add_dataset;
+mod add_model;
+mod caller;
+mod error;
+mod queue_training;
+mod resolve;
+mod source;
+mod state_change;
+mod text;
+
+pub use add_dataset::AddDataset;
+pub use add_model::AddModel;
+pub use caller::{Caller, IdempotencyKey, InvalidIdempotencyKey};
+pub use error::{CommandError, Kind as ErrorKind};
+pub use queue_training::QueueTraining;
+pub use resolve::ResolveError;
+pub use source::SourceError;
+
+use crate::log::{ExecuteError, Executed, Log};
+use sqlx::PgPool;
+use trainmaster_domain::{Aggregate, Position, RecordedEvent, StreamId};
+
+/// Takes commands.
+#[derive(Clone)]
+pub struct Commands {
+    log: Log,
+    /// For names, which only the read model knows.
+    pool: PgPool,
+}
+
+/// A command was accepted, now or when it was first given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The dataset, model or training.
+    pub id: String,
+    /// Where the last event that it caused stands; none when it asked for what was so already.
+    pub position: Option<Position>,
+    /// The types of the events that it caused.
+    pub events: Vec<&'static str>,
+    /// Whether it was accepted before, under the same idempotency key.
+    pub repeated: bool,
+}
+
+impl Commands {
+    /// Commands to the streams of `log`; names are looked up in the read model of `pool`.
+    #[must_use]
+    pub const fn new(log: Log, pool: PgPool) -> Self {
+        Self { log, pool }
+    }
+
+    /// Puts a command to an aggregate.
+    async fn execute<A>(
+        &self,
+        id: &str,
+        command: A::Command,
+        caller: &Caller,
+        route: &str,
+        content: Option<&str>,
+    ) -> Result<Accepted, CommandError>
+    where
+        A: Aggregate,
+        A::Command: Clone,
+        CommandError: From<A::Refusal>,
+    {
+        let metadata = caller.metadata(route, content);
+        let Executed {
+            events,
+            position,
+            repeated,
+            ..
+        } = self
+            .log
+            .execute::<A>(id, command, metadata)
+            .await
+            .map_err(|error| match error {
+                ExecuteError::Refused(refusal) => CommandError::from(refusal),
+                ExecuteError::Conflict { .. } => CommandError::Conflict { id: id.to_owned() },
+                ExecuteError::Log(error) => CommandError::Log(error),
+            })?;
+        if repeated {
+            caller.same_content(content, &events)?;
+        }
+        Ok(Accepted {
+            id: id.to_owned(),
+            position,
+            events: types(&events),
+            repeated,
+        })
+    }
+
+    /// The first answer to a registration that repeats one: its stream, whose id follows from the idempotency key, has
+    /// begun. What it named (a file, say) need not be there any more.
+    async fn registered_before<A: Aggregate>(
+        &self,
+        id: &str,
+        caller: &Caller,
+        route: &str,
+        content: &str,
+    ) -> Result<Option<Accepted>, CommandError> {
+        if caller.idempotency_key.is_none() {
+            return Ok(None);
+        }
+        let command_id = caller.metadata(route, None).command_id;
+        let mut events = self
+            .log
+            .read_stream(&StreamId::new(A::CATEGORY, id), 0, 16)
+            .await?;
+        events.retain(|recorded| recorded.metadata.command_id == command_id);
+        if events.is_empty() {
+            return Ok(None);
+        }
+        caller.same_content(Some(content), &events)?;
+        Ok(Some(Accepted {
+            id: id.to_owned(),
+            position: events.last().map(|recorded| recorded.position),
+            events: types(&events),
+            repeated: true,
+        }))
+    }
+}
+
+fn types(events: &[RecordedEvent]) -> Vec<&'static str> {
+    events
+        .iter()
+        .map(|recorded| recorded.event.event_type())
+        .collect()
+}

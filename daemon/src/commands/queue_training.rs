@@ -1,0 +1,116 @@
+//! A training is wanted: of which model, on which dataset, how.
+
+mod hyperparameters;
+
+use super::{Accepted, Caller, CommandError, Commands, caller::digest};
+use serde::{Deserialize, Serialize};
+use trainmaster_domain::{
+    dataset::{Dataset, DatasetStatus},
+    id::{DatasetId, ModelId, TrainingId},
+    model::{Model, ModelStatus},
+    training::{self, EncoderType, Training, TrainingCommand},
+};
+use utoipa::ToSchema;
+
+/// A training that somebody wants.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueTraining {
+    /// Whose activations: a model's id, or a name that only one has.
+    pub model: String,
+    /// On which text: a dataset's id, or a name that only one has.
+    pub dataset: String,
+    /// Which kind of autoencoder.
+    #[serde(default = "sparse")]
+    #[schema(value_type = String, pattern = "^(sparse|skip|transcoder)$", default = "sparse")]
+    pub encoder_type: EncoderType,
+    /// How. What is not given is as in `GET /v1/hyperparameters`.
+    #[serde(default)]
+    #[schema(value_type = Option<crate::http::schema::Hyperparameters>)]
+    pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+}
+
+const fn sparse() -> EncoderType {
+    EncoderType::Sparse
+}
+
+const ROUTE: &str = "trainings";
+
+impl Commands {
+    /// Queues a training.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn queue_training(
+        &self,
+        command: QueueTraining,
+        caller: &Caller,
+    ) -> Result<Accepted, CommandError> {
+        let content = digest(&command)?;
+        let id = TrainingId::mint(&caller.identity(ROUTE))?;
+        if let Some(before) = self
+            .registered_before::<Training>(id.as_str(), caller, ROUTE, &content)
+            .await?
+        {
+            return Ok(before);
+        }
+        let hyperparameters = hyperparameters::complete(&command.hyperparameters)?;
+        hyperparameters.validate()?;
+        let (model_id, model) = self.resolve::<Model>(&command.model, false).await?;
+        let (dataset_id, dataset) = self.resolve::<Dataset>(&command.dataset, false).await?;
+        if model.status() == ModelStatus::Error {
+            return Err(CommandError::InError {
+                what: "model",
+                id: model_id,
+            });
+        }
+        if dataset.status() == DatasetStatus::Error {
+            return Err(CommandError::InError {
+                what: "dataset",
+                id: dataset_id,
+            });
+        }
+        if let Some(registered) = dataset.registered()
+            && registered.tokenizer_model_id.as_str() != model_id
+        {
+            return Err(CommandError::Tokenizer {
+                dataset: dataset_id,
+                tokenizer_model: registered.tokenizer_model_id.to_string(),
+                model: model_id,
+            });
+        }
+        if let Some(layer) = hyperparameters.layer
+            && let Some(layers) = self.layers(&model_id).await?
+            && u64::from(layer) >= layers
+        {
+            return Err(CommandError::Layer {
+                layer,
+                model: model_id,
+                last: layers.saturating_sub(1),
+            });
+        }
+        let queue = TrainingCommand::Queue(training::QueueTraining {
+            model_id: ModelId::new(model_id)?,
+            dataset_id: DatasetId::new(dataset_id)?,
+            encoder_type: command.encoder_type,
+            hyperparameters,
+        });
+        self.execute::<Training>(id.as_str(), queue, caller, ROUTE, Some(&content))
+            .await
+    }
+
+    /// How many layers a model has, once it has been looked at.
+    async fn layers(&self, model_id: &str) -> Result<Option<u64>, CommandError> {
+        let layers: Option<Option<i64>> = sqlx::query_scalar(
+            "SELECT (architecture_config ->> 'num_layers')::bigint FROM mistudio.models WHERE id = $1",
+        )
+        .bind(model_id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|source| CommandError::ReadModel {
+            attempt: format!("the layers of model {model_id}"),
+            source,
+        })?;
+        Ok(layers.flatten().and_then(|n| u64::try_from(n).ok()))
+    }
+}

@@ -1,0 +1,81 @@
+//! The HTTP interface: the commands and the reads as JSON under `/v1`, health, and an OpenAPI document made from the code.
+//!
+//! It listens on a Unix socket, whose file mode says who may come in, and, where configured, on loopback TCP with a bearer
+//! token. Every failure is a problem document (RFC 9457) with a stable `code`.
+
+mod answer;
+mod auth;
+mod checkpoints;
+mod datasets;
+mod event_stream;
+mod events;
+mod extract;
+mod health;
+mod limits;
+mod listener;
+mod log_verify;
+mod long_running;
+mod metrics;
+mod models;
+mod openapi;
+mod options;
+mod problem;
+mod projections;
+mod request;
+pub mod schema;
+mod serve;
+mod state;
+mod trainings;
+
+pub(crate) use event_stream::POSITION;
+pub use listener::{ListenError, Listener};
+pub use openapi::document;
+pub use options::{HttpOptions, Token};
+pub use problem::Problem;
+pub(crate) use request::CLI_AGENT;
+pub use serve::serve;
+pub use state::AppState;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Every route, without the layers around them.
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(datasets::list, datasets::create))
+        .routes(routes!(datasets::get))
+        .routes(routes!(datasets::retry))
+        .routes(routes!(models::list, models::create))
+        .routes(routes!(models::get))
+        .routes(routes!(models::retry))
+        .routes(routes!(trainings::list, trainings::create))
+        .routes(routes!(trainings::get))
+        .routes(routes!(trainings::pause))
+        .routes(routes!(trainings::resume))
+        .routes(routes!(trainings::stop))
+        .routes(routes!(trainings::retry))
+        .routes(routes!(trainings::defaults))
+        .routes(routes!(metrics::list))
+        .routes(routes!(checkpoints::list))
+        .routes(routes!(events::list))
+        .routes(routes!(event_stream::stream))
+        .routes(routes!(projections::list))
+        .routes(routes!(projections::rebuild))
+        .routes(routes!(log_verify::verify))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::database))
+        .routes(routes!(openapi::serve))
+}
+
+/// The whole interface, as it is served on the Unix socket. On TCP, [`serve()`] asks for the token first.
+pub fn router(state: AppState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn_with_state(state.clone(), limits::limit))
+        .layer(DefaultBodyLimit::max(state.options().max_body_bytes))
+        .layer(middleware::from_fn(request::span))
+        .with_state(state)
+}

@@ -1,0 +1,33 @@
+//! `/v1/log/verify`: whether the log is as it was written.
+
+use super::{AppState, Problem, long_running};
+use crate::log::VerifyError;
+use axum::{extract::State, http::StatusCode, response::Response};
+
+/// Checks every event's hash and place. The answer is a stream of JSON lines: `{"working": {"seconds": …}}` each second, then
+/// `{"done": {"events": …, "streams": …}}`, or `{"problem": …}` with code `log_broken` and the first faulty row.
+#[utoipa::path(
+    get, path = "/v1/log/verify", tag = "log", operation_id = "verifyLog",
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn verify(State(state): State<AppState>) -> Result<Response, Problem> {
+    let log = state.log().clone();
+    long_running::answer(&state, async move {
+        log.verify().await.map_err(|error| match error {
+            VerifyError::Broken(finding) => {
+                tracing::error!(%finding, "the log is not as it was written");
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "log_broken",
+                    format!(
+                        "{finding}. Stop the daemon, keep a copy of the database, and restore the log from a backup"
+                    ),
+                )
+            }
+            VerifyError::Log(error) => error.into(),
+        })
+    })
+}

@@ -1,0 +1,79 @@
+//! Work that takes longer than a request may: its answer is a stream of JSON lines, a sign of life each second, then the
+//! outcome.
+
+use super::{AppState, Problem};
+use axum::{
+    body::{Body, Bytes},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use futures::stream;
+use serde::Serialize;
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+use tokio::{sync::oneshot, time::timeout};
+use tracing::Instrument;
+use utoipa::ToSchema;
+
+/// A line of the stream: `working` any number of times, then `done` or `problem` once.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Line<T> {
+    /// It goes on.
+    Working {
+        /// For so long already.
+        seconds: f64,
+    },
+    /// It is done.
+    Done(T),
+    /// It could not be done.
+    Problem(Problem),
+}
+
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// Streams the progress of `work`, which goes on even if nobody listens any more.
+pub(super) fn answer<T, F>(state: &AppState, work: F) -> Result<Response, Problem>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    let permit = state.stream_permit()?;
+    let shutdown = state.shutdown().clone();
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(
+        async move {
+            let _permit = permit;
+            let outcome = tokio::select! {
+                outcome = work => outcome,
+                () = shutdown.cancelled() => return,
+            };
+            // Nobody may be listening.
+            let _ = sender.send(outcome);
+        }
+        .in_current_span(),
+    );
+    let begin = Instant::now();
+    let lines = stream::unfold(Some(receiver), move |receiver| async move {
+        let mut receiver = receiver?;
+        let (line, rest) = match timeout(SIGN_OF_LIFE, &mut receiver).await {
+            Err(_) => {
+                let seconds = begin.elapsed().as_secs_f64();
+                (Line::Working { seconds }, Some(receiver))
+            }
+            Ok(Ok(Ok(outcome))) => (Line::Done(outcome), None),
+            Ok(Ok(Err(problem))) => (Line::Problem(problem), None),
+            Ok(Err(_)) => (Line::Problem(Problem::shutting_down()), None),
+        };
+        let mut bytes = serde_json::to_vec(&line).ok()?;
+        bytes.push(b'\n');
+        Some((Ok::<_, Infallible>(Bytes::from(bytes)), rest))
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response())
+}

@@ -1,0 +1,72 @@
+//! `/v1/projections`: the tables that applications read.
+
+use super::{AppState, Problem, extract::NoBody, long_running};
+use crate::projector::{ProjectorError, ReadModelStatus};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+use trainmaster_projections::ReadModel;
+use utoipa::ToSchema;
+
+/// Every read model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Projections {
+    /// Each with its place in the log: `read_model`, `state`, `position`, `events`, `behind_events`, `behind_seconds`, …
+    #[schema(value_type = Vec<Object>)]
+    items: Vec<ReadModelStatus>,
+}
+
+/// How far each read model is behind the log.
+#[utoipa::path(
+    get, path = "/v1/projections", tag = "projections", operation_id = "listProjections",
+    responses((status = 200, body = Projections), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Projections>, Problem> {
+    let items = state.projector().status().await?;
+    Ok(Json(Projections { items }))
+}
+
+/// Makes a read model anew from the whole log, beside the live one, and swaps the two; readers go on all the while. The answer is
+/// a stream of JSON lines: `{"working": {"seconds": …}}` each second, then `{"done": …}` or `{"problem": …}`.
+#[utoipa::path(
+    post, path = "/v1/projections/{read_model}/rebuild", tag = "projections", operation_id = "rebuildProjection",
+    params(("read_model" = String, Path, example = "mistudio")),
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn rebuild(
+    State(state): State<AppState>,
+    axum::extract::Path(name): axum::extract::Path<String>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let read_model = ReadModel::ALL
+        .into_iter()
+        .find(|read_model| read_model.name() == name)
+        .ok_or_else(|| {
+            let name: String = name.chars().take(100).collect();
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "read_model_not_found",
+                format!("there is no read model {name:?}; GET /v1/projections lists what there is"),
+            )
+        })?;
+    let projector = state.projector().clone();
+    long_running::answer(
+        &state,
+        async move { Ok(projector.rebuild(read_model).await?) },
+    )
+}
+
+impl From<ProjectorError> for Problem {
+    fn from(error: ProjectorError) -> Self {
+        match error {
+            ProjectorError::Rebuilding { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "rebuild_in_progress",
+                format!("{error}; GET /v1/projections shows how far it is"),
+            ),
+            other => Self::internal(&other),
+        }
+    }
+}

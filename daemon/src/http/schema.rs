@@ -1,0 +1,203 @@
+//! What several routes take and give, as JSON and as OpenAPI schemas.
+
+use super::{Problem, extract::invalid_query};
+use crate::queries::{Cursor, MOST_ROWS};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use trainmaster_domain::{Position, id::TrainingId};
+use utoipa::{IntoParams, ToSchema};
+
+/// Which rows of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    /// Only those in this status.
+    pub(super) status: Option<String>,
+    /// Where the last page ended: its `next`.
+    pub(super) after: Option<String>,
+    /// Rows of the page, 1 to 500, else 50.
+    #[param(minimum = 1, maximum = 500)]
+    pub(super) limit: Option<u32>,
+    /// Wait until reads show this position of the log.
+    #[param(example = "812-33")]
+    pub(super) at_least: Option<String>,
+}
+
+/// Which rows of a list, checked.
+pub(super) struct Checked {
+    pub(super) status: Option<String>,
+    pub(super) after: Option<Cursor>,
+    pub(super) limit: u32,
+    pub(super) at_least: Option<Position>,
+}
+
+impl List {
+    pub(super) fn check(self, statuses: &[&str]) -> Result<Checked, Problem> {
+        if let Some(status) = &self.status
+            && !statuses.contains(&status.as_str())
+        {
+            return Err(invalid_query(format!(
+                "status must be one of {}",
+                statuses.join(", ")
+            )));
+        }
+        Ok(Checked {
+            status: self.status,
+            after: self
+                .after
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(invalid_query)?,
+            limit: limit(self.limit)?,
+            at_least: optional_position(self.at_least)?,
+        })
+    }
+}
+
+/// How new an answer must be.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AtLeast {
+    /// Wait until reads show this position of the log.
+    #[param(example = "812-33")]
+    at_least: Option<String>,
+}
+
+impl AtLeast {
+    pub(super) fn position(self) -> Result<Option<Position>, Problem> {
+        optional_position(self.at_least)
+    }
+}
+
+pub(super) fn optional_position(text: Option<String>) -> Result<Option<Position>, Problem> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|error| invalid_query(format!("at_least: {error}")))
+}
+
+pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
+    match given {
+        None => Ok(50),
+        Some(rows @ 1..=MOST_ROWS) => Ok(rows),
+        Some(_) => Err(invalid_query(format!("limit must be 1 to {MOST_ROWS}"))),
+    }
+}
+
+pub(super) fn optional_id(text: Option<String>) -> Result<Option<String>, Problem> {
+    text.map(TrainingId::new)
+        .transpose()
+        .map(|id| id.map(String::from))
+        .map_err(invalid_query)
+}
+
+/// An id or a name, which may be any text that its column can hold.
+pub(super) fn id_or_name(what: &str, given: String) -> Result<String, Problem> {
+    if given.is_empty() || given.chars().count() > 500 || given.chars().any(char::is_control) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_id",
+            format!(
+                "it is neither the id nor the name of a {what}: GET /v1/{what}s lists what there is"
+            ),
+        ));
+    }
+    Ok(given)
+}
+
+/// The one row that an id or a name leads to.
+pub(super) fn one<T>(
+    what: &str,
+    given: &str,
+    mut rows: Vec<T>,
+    id: impl Fn(&T) -> &str,
+) -> Result<T, Problem> {
+    match (rows.pop(), rows.is_empty()) {
+        (None, _) => Err(Problem::not_found(what, given)),
+        (Some(row), true) => Ok(row),
+        (Some(row), false) => {
+            rows.push(row);
+            let ids: Vec<&str> = rows.iter().map(id).collect();
+            Err(Problem::new(
+                StatusCode::CONFLICT,
+                "ambiguous_name",
+                format!(
+                    "{given:?} is the name of several {what}s; say which by its id: {}",
+                    ids.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+/// How an autoencoder is trained. The schema alone: the domain reads and checks the values.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, missing_docs)]
+pub struct Hyperparameters {
+    /// Peak learning rate.
+    #[schema(default = 0.001, exclusive_minimum = 0.0)]
+    learning_rate: Option<f64>,
+    /// Activations (tokens) in a step.
+    #[schema(default = 256, minimum = 1)]
+    batch_size: Option<u32>,
+    /// λ of mean_b Σ_d (x̂−x)² + λ · mean_b Σ_i f_i ‖W_dec,i‖₂, on activations scaled to E‖x‖ = √d. Ignored with topK.
+    #[schema(default = 0.0001, minimum = 0.0)]
+    l1_coefficient: Option<f64>,
+    /// Latents for each dimension of the activations.
+    #[schema(default = 8, minimum = 1)]
+    expansion_factor: Option<u32>,
+    /// Steps of batchSize activations.
+    #[schema(default = 10_000, minimum = 1)]
+    training_steps: Option<u32>,
+    /// The optimizer.
+    #[schema(default = "AdamW", pattern = "^(Adam|AdamW|SGD)$")]
+    optimizer: Option<String>,
+    /// The learning rate after warm-up.
+    #[schema(default = "cosine", pattern = "^(constant|linear|cosine)$")]
+    lr_schedule: Option<String>,
+    /// Whether dead latents get the ghost-gradient loss.
+    #[schema(default = false)]
+    ghost_grad_penalty: Option<bool>,
+    /// The layer whose activations are read, counted from 0; else the middle one.
+    #[schema(minimum = 0)]
+    layer: Option<u32>,
+    /// Where in the layer.
+    #[schema(default = "residual", pattern = "^(residual|mlp|attention)$")]
+    hook: Option<String>,
+    /// TopK instead of ReLU with L1: how many latents stay active.
+    #[schema(minimum = 1)]
+    top_k: Option<u32>,
+    /// Steps over which the learning rate rises linearly from 0.
+    #[schema(default = 0)]
+    warmup_steps: Option<u32>,
+    /// Steps over which λ rises linearly from 0; else a twentieth of trainingSteps.
+    sparsity_warmup_steps: Option<u32>,
+    /// Decoupled weight decay (AdamW only).
+    #[schema(default = 0.0, minimum = 0.0)]
+    weight_decay: Option<f64>,
+    /// Exponential decay of the first moment (momentum, with SGD).
+    #[schema(default = 0.9, minimum = 0.0, exclusive_maximum = 1.0)]
+    beta1: Option<f64>,
+    /// Exponential decay of the second moment.
+    #[schema(default = 0.999, minimum = 0.0, exclusive_maximum = 1.0)]
+    beta2: Option<f64>,
+    /// Seed of initialisation and shuffling.
+    #[schema(default = 42)]
+    seed: Option<u64>,
+    /// Metrics are recorded every so many steps.
+    #[schema(default = 100, minimum = 1)]
+    log_interval: Option<u32>,
+    /// A checkpoint is saved every so many steps.
+    #[schema(default = 1_000, minimum = 1)]
+    checkpoint_interval: Option<u32>,
+    /// A latent is dead when it has not fired for so many steps.
+    #[schema(default = 1_000, minimum = 1)]
+    dead_window_steps: Option<u32>,
+    /// Precision of the matrix products.
+    #[schema(default = "auto", pattern = "^(auto|f32|bf16)$")]
+    precision: Option<String>,
+    /// Activations held in the mixing buffer; else what fits.
+    buffer_tokens: Option<u32>,
+}

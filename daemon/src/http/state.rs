@@ -1,0 +1,118 @@
+//! What the routes share.
+
+use super::{HttpOptions, Problem};
+use crate::{commands::Commands, log::Log, projector::Projector, queries::Queries};
+use axum::http::StatusCode;
+use sqlx::PgPool;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use trainmaster_domain::Position;
+use trainmaster_projections::ReadModel;
+
+/// What the routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+struct Shared {
+    options: HttpOptions,
+    log: Log,
+    commands: Commands,
+    queries: Queries,
+    projector: Projector,
+    shutdown: CancellationToken,
+    requests: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl AppState {
+    /// An interface to `log` and to what `projector` makes of it, ending its streams at `shutdown`.
+    #[must_use]
+    pub fn new(
+        options: HttpOptions,
+        log: Log,
+        projector: Projector,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let pool = log.pool().clone();
+        Self(Arc::new(Shared {
+            requests: Arc::new(Semaphore::new(options.max_requests)),
+            streams: Arc::new(Semaphore::new(options.max_streams)),
+            commands: Commands::new(log.clone(), pool.clone()),
+            queries: Queries::new(pool),
+            options,
+            log,
+            projector,
+            shutdown,
+        }))
+    }
+
+    pub(super) fn options(&self) -> &HttpOptions {
+        &self.0.options
+    }
+    pub(super) fn log(&self) -> &Log {
+        &self.0.log
+    }
+    pub(super) fn pool(&self) -> &PgPool {
+        self.0.log.pool()
+    }
+    pub(super) fn commands(&self) -> &Commands {
+        &self.0.commands
+    }
+    pub(super) fn queries(&self) -> &Queries {
+        &self.0.queries
+    }
+    pub(super) fn projector(&self) -> &Projector {
+        &self.0.projector
+    }
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.0.shutdown
+    }
+
+    pub(super) fn request_permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.requests).try_acquire_owned().ok()
+    }
+
+    /// A place among the streams that go on at once.
+    pub(super) fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.streams)
+            .try_acquire_owned()
+            .map_err(|_| {
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too_many_streams",
+                    format!(
+                        "{} streams are open already; close one, or ask again later",
+                        self.0.options.max_streams
+                    ),
+                )
+                .retry_after(5)
+            })
+    }
+
+    /// Whether reads show `position` before the time is over.
+    pub(super) async fn wait_for(&self, position: Position, within: Duration) -> bool {
+        self.0
+            .projector
+            .wait_for(ReadModel::Mistudio, position, within)
+            .await
+            .is_ok()
+    }
+
+    /// Waits until reads show `position`, when one is asked for.
+    pub(super) async fn show_at_least(&self, position: Option<Position>) -> Result<(), Problem> {
+        let Some(position) = position else {
+            return Ok(());
+        };
+        if self.wait_for(position, Duration::from_secs(10)).await {
+            Ok(())
+        } else {
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read_model_behind",
+                format!("the read model does not show {position} yet; GET /v1/projections shows how far it is"),
+            )
+            .retry_after(1))
+        }
+    }
+}
