@@ -1,0 +1,85 @@
+//! The command line: the daemon itself, and a client of its HTTP interface.
+//!
+//! Exit codes: 0 done; 1 refused or failed; 2 not understood; 3 no daemon answers; 4 there is no such thing; 5 it took longer
+//! than was to be waited; 6 a training that was watched came to rest before its end (paused or stopped).
+
+mod arguments;
+mod client;
+mod events;
+mod failure;
+mod format;
+mod log_verify;
+mod output;
+mod projections;
+mod register;
+mod server;
+mod show;
+mod state_change;
+mod table;
+mod train;
+mod wait;
+mod watch;
+
+pub use arguments::{Cli, Command, ServerArguments};
+
+use clap::Parser;
+use failure::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.connection.json);
+    match dispatch(cli, output) {
+        Ok(code) => code,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
+    let command = match cli.command {
+        Command::Serve(arguments) => return server::serve(arguments, &cli.connection),
+        Command::Migrate(command) => return server::migrate(command, &cli.connection, output),
+        Command::Config(command) => return server::config(command, &cli.connection, output),
+        Command::Doctor(arguments) => return server::doctor(arguments, &cli.connection, output),
+        command => command,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("runtime", format!("cannot start: {error}")))?;
+    runtime.block_on(async {
+        let client = client::Client::new(&cli.connection)?;
+        match command {
+            Command::Model(command) => register::model(&client, command, output).await,
+            Command::Dataset(command) => register::dataset(&client, command, output).await,
+            Command::Train(arguments) => train::train(&client, *arguments, output).await,
+            Command::Ls(arguments) => show::list(&client, arguments, output).await,
+            Command::Show { id } => show::show(&client, &id, output).await,
+            Command::Watch { id } => watch::watch(&client, &id, output).await,
+            Command::Pause(arguments) => {
+                state_change::run(&client, "pause", arguments, output).await
+            }
+            Command::Resume(arguments) => {
+                state_change::run(&client, "resume", arguments, output).await
+            }
+            Command::Stop(arguments) => state_change::run(&client, "stop", arguments, output).await,
+            Command::Retry(arguments) => {
+                state_change::run(&client, "retry", arguments, output).await
+            }
+            Command::Events(arguments) => events::events(&client, arguments, output).await,
+            Command::Projections(command) => projections::run(&client, command, output).await,
+            Command::Log(arguments::LogCommand::Verify) => {
+                log_verify::verify(&client, output).await
+            }
+            Command::Serve(_) | Command::Migrate(_) | Command::Config(_) | Command::Doctor(_) => {
+                unreachable!("the server's own commands were taken above")
+            }
+        }
+    })
+}

@@ -1,0 +1,403 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains sparse autoencoders on the activations of language models, from an append-only log of everything that happens.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trainmaster",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 not understood, 3 no daemon answers, 4 no such thing,\n\
+                  5 waited too long, 6 a watched training came to rest before its end."
+)]
+pub struct Cli {
+    /// Where the daemon is, and how answers are printed.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the daemon is, and how answers are printed.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// The daemon's state directory [default: that of its configuration]
+    #[arg(long, global = true, env = "TRAINMASTER_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// The daemon's Unix socket [default: run/trainmaster.sock in the state directory]
+    #[arg(long, global = true, env = "TRAINMASTER_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// The daemon's address over TCP, such as http://127.0.0.1:7423, instead of its socket
+    #[arg(long, global = true, env = "TRAINMASTER_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// A file that holds the bearer token for --url; else $TRAINMASTER_TOKEN is used
+    #[arg(
+        long,
+        global = true,
+        env = "TRAINMASTER_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon
+    Serve(ServerArguments),
+    /// Bring the database's schema up to date, take it back, or say how far it is
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
+    /// Check or show the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Check Postgres, libtorch, the disk and permissions, and say what to do
+    Doctor(ServerArguments),
+
+    /// Language models
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Datasets
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
+    /// Queue a training
+    Train(Box<TrainArguments>),
+    /// List trainings, the newest first
+    Ls(ListArguments),
+    /// Show a training (or a model or dataset)
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Follow a training until it ends or rests
+    Watch {
+        /// Its id
+        id: String,
+    },
+    /// Let a training rest at a checkpoint
+    Pause(StateChangeArguments),
+    /// Let a paused training go on
+    Resume(StateChangeArguments),
+    /// End a training for good, keeping its autoencoder
+    Stop(StateChangeArguments),
+    /// Try a failed training again
+    Retry(StateChangeArguments),
+    /// Show what happened
+    Events(EventsArguments),
+    /// The tables that applications read
+    #[command(subcommand)]
+    Projections(ProjectionsCommand),
+    /// The log itself
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+/// Settings of the server's own commands.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArguments {
+    /// The configuration file [default: $TRAINMASTER_CONFIG, else /etc/trainmaster/trainmaster.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A setting that overrides the file and the environment, such as runner.concurrency=2; may be repeated
+    #[arg(long = "set", value_name = "SECTION.NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+}
+
+/// Migrations.
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Apply what is not applied yet
+    Up(ServerArguments),
+    /// Take back the migrations of a set that are numbered above a number, with the data that they hold
+    Down {
+        /// The set of migrations
+        #[arg(value_name = "SET", default_value = "log")]
+        migrations: String,
+        /// The number that stays; 0: none stays
+        #[arg(long, value_name = "NUMBER")]
+        to: i32,
+        /// Settings.
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Say what is applied
+    Status(ServerArguments),
+}
+
+/// Settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what is wrong with the settings, and where
+    Check(ServerArguments),
+    /// Print the settings as they are, secrets left out
+    Show(ServerArguments),
+    /// Print a configuration file with every setting, its documentation and its default
+    Example,
+}
+
+/// A request's name, and whether to wait.
+#[derive(Clone, Debug, Args)]
+pub struct RequestArguments {
+    /// A name for this request: given again, the request is not done again
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Wait until it has had its effect
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait, in seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3600,
+        requires = "wait"
+    )]
+    pub timeout: u64,
+}
+
+/// Models.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Register a model of this machine: a GGUF file or a Hugging Face directory
+    Add {
+        /// The file or directory
+        path: PathBuf,
+        /// What to call it [default: the name of the file or directory]
+        #[arg(long)]
+        name: Option<String>,
+        /// Its family, such as llama [default: what its files say]
+        #[arg(long)]
+        architecture: Option<String>,
+        /// How its weights are held: FP32, FP16, INT8, Q8 or Q4 [default: what its files say]
+        #[arg(long)]
+        quantization: Option<String>,
+        /// The request.
+        #[command(flatten)]
+        request: RequestArguments,
+    },
+    /// List models, the newest first
+    Ls(PageArguments),
+    /// Show a model
+    Show {
+        /// Its id, or its name
+        id: String,
+    },
+    /// Try a model that is in error again
+    Retry {
+        /// Its id
+        id: String,
+        /// The request.
+        #[command(flatten)]
+        request: RequestArguments,
+    },
+}
+
+/// Datasets.
+#[derive(Debug, Subcommand)]
+pub enum DatasetCommand {
+    /// Register text of this machine: a .txt or .jsonl file, or a directory of them
+    Add {
+        /// The file or directory
+        path: PathBuf,
+        /// The model whose tokenizer reads it: its id, or its name
+        #[arg(long, value_name = "MODEL")]
+        tokenizer: String,
+        /// What to call it [default: the name of the file or directory]
+        #[arg(long)]
+        name: Option<String>,
+        /// What it is
+        #[arg(long)]
+        description: Option<String>,
+        /// For JSONL: the field that holds the text [default: text]
+        #[arg(long, value_name = "FIELD")]
+        text_column: Option<String>,
+        /// Tokens in a packed sequence [default: 256]
+        #[arg(long, value_name = "TOKENS")]
+        context_length: Option<u32>,
+        /// The request.
+        #[command(flatten)]
+        request: RequestArguments,
+    },
+    /// List datasets, the newest first
+    Ls(PageArguments),
+    /// Show a dataset
+    Show {
+        /// Its id, or its name
+        id: String,
+    },
+    /// Try a dataset that is in error again
+    Retry {
+        /// Its id
+        id: String,
+        /// The request.
+        #[command(flatten)]
+        request: RequestArguments,
+    },
+}
+
+/// Which rows of a list.
+#[derive(Clone, Debug, Args)]
+pub struct PageArguments {
+    /// Only those in this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// At most so many
+    #[arg(long, short = 'n', value_name = "ROWS", default_value_t = 50)]
+    pub limit: u32,
+}
+
+/// Which trainings.
+#[derive(Clone, Debug, Args)]
+pub struct ListArguments {
+    /// Which rows.
+    #[command(flatten)]
+    pub page: PageArguments,
+    /// Only those on this model (its id)
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Only those on this dataset (its id)
+    #[arg(long)]
+    pub dataset: Option<String>,
+}
+
+/// A training that is wanted.
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// Whose activations: a model's id or name
+    #[arg(long, short)]
+    pub model: String,
+    /// On which text: a dataset's id or name
+    #[arg(long, short)]
+    pub dataset: String,
+    /// Which kind of autoencoder: sparse, skip or transcoder
+    #[arg(long, value_name = "TYPE", default_value = "sparse")]
+    pub encoder_type: String,
+    /// A JSON file of hyperparameters
+    #[arg(long, value_name = "FILE")]
+    pub hyperparameters: Option<PathBuf>,
+    /// A hyperparameter, such as learningRate=0.001; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// The layer whose activations are read, counted from 0 [default: the middle one]
+    #[arg(long)]
+    pub layer: Option<u32>,
+    /// Where in the layer: residual, mlp or attention
+    #[arg(long)]
+    pub hook: Option<String>,
+    /// Steps
+    #[arg(long)]
+    pub steps: Option<u32>,
+    /// Activations (tokens) in a step
+    #[arg(long)]
+    pub batch_size: Option<u32>,
+    /// Peak learning rate
+    #[arg(long)]
+    pub learning_rate: Option<f64>,
+    /// Weight of the sparsity loss
+    #[arg(long, value_name = "COEFFICIENT")]
+    pub l1: Option<f64>,
+    /// TopK instead of ReLU with L1: how many latents stay active
+    #[arg(long)]
+    pub top_k: Option<u32>,
+    /// Latents for each dimension of the activations
+    #[arg(long, value_name = "FACTOR")]
+    pub expansion: Option<u32>,
+    /// Seed of initialisation and shuffling
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A checkpoint every so many steps
+    #[arg(long, value_name = "STEPS")]
+    pub checkpoint_interval: Option<u32>,
+    /// Metrics every so many steps
+    #[arg(long, value_name = "STEPS")]
+    pub log_interval: Option<u32>,
+    /// A name for this request: given again, the request is not done again
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// Follow it until it ends or rests
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// A change of a training's state.
+#[derive(Debug, Args)]
+pub struct StateChangeArguments {
+    /// The training's id
+    pub id: String,
+    /// The request.
+    #[command(flatten)]
+    pub request: RequestArguments,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub struct EventsArguments {
+    /// Only those of this dataset, model or training
+    pub id: Option<String>,
+    /// Only those of dataset, model or training streams
+    #[arg(long)]
+    pub category: Option<String>,
+    /// Only those of this type, such as CheckpointSaved
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// All from behind this position on (0-0: from the beginning), instead of the newest
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<String>,
+    /// The newest so many
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "EVENTS",
+        default_value_t = 25,
+        conflicts_with = "after"
+    )]
+    pub last: u32,
+    /// Go on as more happens
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
+/// The tables that applications read.
+#[derive(Debug, Subcommand)]
+pub enum ProjectionsCommand {
+    /// Show how far each read model is
+    Status,
+    /// Make a read model anew from the log, beside the live one, and swap
+    Rebuild {
+        /// Which
+        #[arg(default_value = "mistudio")]
+        read_model: String,
+    },
+}
+
+/// The log itself.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Check every event's hash and place
+    Verify,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("it must be NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

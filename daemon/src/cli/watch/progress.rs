@@ -1,0 +1,221 @@
+//! How far a training is: its row at first, then event by event.
+
+use crate::{cli::client::StreamEvent, queries::TrainingDetail};
+use serde_json::Value;
+
+/// How far a training is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Progress {
+    pub(super) status: String,
+    /// `pausing` or `stopping`.
+    pub(super) asked: Option<String>,
+    pub(super) step: u64,
+    pub(super) total: u64,
+    batch_size: f64,
+    pub(super) tokens_per_second: Option<f64>,
+    pub(super) loss: Option<f64>,
+    pub(super) sparsity: Option<f64>,
+    pub(super) explained_variance: Option<f64>,
+    pub(super) dead: Option<i64>,
+}
+
+impl Progress {
+    pub(super) fn of(detail: &TrainingDetail) -> Self {
+        let training = &detail.training;
+        let latest = detail.latest.as_ref();
+        Self {
+            status: training.status.clone(),
+            asked: match detail.requested.as_deref() {
+                Some("pause") => Some("pausing".to_owned()),
+                Some("stop") => Some("stopping".to_owned()),
+                _ => None,
+            },
+            step: u64::try_from(training.current_step).unwrap_or(0),
+            total: u64::try_from(training.total_steps).unwrap_or(0),
+            batch_size: training
+                .hyperparameters
+                .get("batchSize")
+                .and_then(Value::as_f64)
+                .unwrap_or(0.0),
+            tokens_per_second: latest.and_then(|latest| latest.tokens_per_second),
+            loss: latest.map(|latest| latest.loss),
+            sparsity: latest.and_then(|latest| latest.sparsity),
+            explained_variance: latest.and_then(|latest| latest.explained_variance),
+            dead: latest.and_then(|latest| latest.dead_neurons.map(i64::from)),
+        }
+    }
+
+    /// Takes in what happened; what is worth a line of its own is returned.
+    pub(super) fn apply(&mut self, event: &StreamEvent) -> Option<String> {
+        let number = |name: &str| event.payload.get(name).and_then(Value::as_u64);
+        let text = |name: &str| event.payload.get(name).and_then(Value::as_str);
+        match event.kind.as_str() {
+            "TrainingClaimed" => self.become_("initializing"),
+            "TrainingStarted" => {
+                self.become_("training");
+                self.step = number("at_step").unwrap_or(self.step);
+                return Some(format!(
+                    "step {}: a run of {} latents on {} dimensions begins",
+                    self.step,
+                    number("d_sae").unwrap_or(0),
+                    number("d_in").unwrap_or(0)
+                ));
+            }
+            "MetricsRecorded" => self.metrics(event.payload.get("metrics")?),
+            "CheckpointSaved" => {
+                return Some(format!(
+                    "step {}: checkpoint {}",
+                    number("step").unwrap_or(0),
+                    text("storage_path").unwrap_or("saved")
+                ));
+            }
+            "PauseRequested" => self.asked = Some("pausing".to_owned()),
+            "StopRequested" => self.asked = Some("stopping".to_owned()),
+            "TrainingPaused" => self.rest("paused", number("step")),
+            "TrainingStopped" => self.rest("stopped", number("step")),
+            "TrainingCompleted" => self.rest("completed", number("step")),
+            "TrainingFailed" => self.rest("failed", None),
+            "TrainingErrored" => self.rest("error", None),
+            "TrainingResumed" => self.become_("queued"),
+            "TrainingLeaseExpired" => {
+                self.rest("error", None);
+                return Some(format!(
+                    "the run is lost: {}",
+                    text("message").unwrap_or("no reason was given")
+                ));
+            }
+            "TrainingRetried" => {
+                self.become_("queued");
+                return Some(match text("not_before") {
+                    Some(time) => format!("another attempt will be made after {time}"),
+                    None => "another attempt will be made".to_owned(),
+                });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn metrics(&mut self, metrics: &Value) {
+        let last = |name: &str| metrics.get(name).and_then(Value::as_array)?.last();
+        if let Some(step) = last("steps").and_then(Value::as_u64) {
+            self.step = step;
+        }
+        self.loss = last("loss").and_then(Value::as_f64).or(self.loss);
+        self.sparsity = last("sparsity").and_then(Value::as_f64).or(self.sparsity);
+        self.explained_variance = last("explained_variance")
+            .and_then(Value::as_f64)
+            .or(self.explained_variance);
+        self.dead = last("dead_neurons").and_then(Value::as_i64).or(self.dead);
+        self.tokens_per_second = metrics
+            .get("tokens_per_second")
+            .and_then(Value::as_f64)
+            .filter(|rate| *rate > 0.0)
+            .or(self.tokens_per_second);
+    }
+
+    fn become_(&mut self, status: &str) {
+        status.clone_into(&mut self.status);
+    }
+
+    fn rest(&mut self, status: &str, step: Option<u64>) {
+        self.become_(status);
+        self.asked = None;
+        self.tokens_per_second = None;
+        self.step = step.unwrap_or(self.step);
+    }
+
+    /// Whether nothing more happens by itself, or nothing that is known yet.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.status.as_str(), "completed" | "stopped" | "paused") || self.has_failed()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.status.as_str(), "failed" | "error")
+    }
+
+    /// What is left at the present speed.
+    pub(super) fn seconds_left(&self) -> Option<f64> {
+        let rate = self.tokens_per_second.filter(|rate| *rate > 0.0)?;
+        if self.status != "training" {
+            return None;
+        }
+        Some(self.total.saturating_sub(self.step) as f64 * self.batch_size / rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(kind: &str, payload: Value) -> StreamEvent {
+        serde_json::from_value(json!({ "position": "1-1", "type": kind, "payload": payload }))
+            .unwrap()
+    }
+
+    fn queued() -> Progress {
+        Progress {
+            status: "queued".to_owned(),
+            asked: None,
+            step: 0,
+            total: 1_000,
+            batch_size: 256.0,
+            tokens_per_second: None,
+            loss: None,
+            sparsity: None,
+            explained_variance: None,
+            dead: None,
+        }
+    }
+
+    #[test]
+    fn the_time_that_is_left_follows_from_speed_and_steps() {
+        let mut progress = queued();
+        progress.apply(&event("TrainingClaimed", json!({ "lease": 1 })));
+        progress.apply(&event(
+            "TrainingStarted",
+            json!({ "at_step": 0, "d_in": 8, "d_sae": 64 }),
+        ));
+        assert_eq!(progress.seconds_left(), None);
+        progress.apply(&event(
+            "MetricsRecorded",
+            json!({ "metrics": {
+                "steps": [1, 100], "loss": [2.0, 1.0], "sparsity": [9.0, 8.0], "explained_variance": [0.1, 0.5],
+                "dead_neurons": [0, 3], "tokens_per_second": 2560.0
+            } }),
+        ));
+        assert_eq!(
+            (progress.step, progress.loss, progress.dead),
+            (100, Some(1.0), Some(3))
+        );
+        assert_eq!(progress.seconds_left(), Some(90.0));
+        assert!(progress.line().contains("EV 0.500"), "{}", progress.line());
+    }
+
+    #[test]
+    fn a_lost_run_that_is_tried_again_is_not_the_end() {
+        let mut progress = queued();
+        progress.apply(&event(
+            "TrainingLeaseExpired",
+            json!({ "message": "killed" }),
+        ));
+        assert!(progress.is_at_rest());
+        progress.apply(&event("TrainingRetried", json!({ "automatic": true })));
+        assert!(!progress.is_at_rest());
+    }
+
+    #[test]
+    fn resuming_goes_back_to_the_checkpoint() {
+        let mut progress = queued();
+        progress.step = 130;
+        progress.apply(&event(
+            "TrainingPaused",
+            json!({ "step": 120, "forced": false }),
+        ));
+        assert_eq!(progress.step, 120);
+        assert!(progress.is_at_rest());
+        progress.apply(&event("TrainingResumed", json!({})));
+        assert!(!progress.is_at_rest());
+    }
+}

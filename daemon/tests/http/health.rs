@@ -1,0 +1,72 @@
+//! Health, as the document of the database shows it.
+
+use crate::fixture::Interface;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_healthy_database_is_told_as_its_document_shows() {
+    let interface = Interface::new().await;
+    let answer = interface.get("/health/db").await;
+    assert_eq!(answer.status, 200);
+    let body = answer.body.as_object().unwrap();
+    assert_eq!(body.keys().collect::<Vec<_>>(), ["database", "status"]);
+    assert_eq!(body["status"], "healthy");
+    let database = body["database"].as_object().unwrap();
+    let names: Vec<&String> = database.keys().collect();
+    assert_eq!(
+        names,
+        [
+            "active_connections",
+            "available_connections",
+            "connected",
+            "pool_size"
+        ]
+    );
+    assert_eq!(database["connected"], true);
+    let number = |name: &str| database[name].as_i64().unwrap();
+    assert_eq!(number("pool_size"), 16);
+    assert!(number("active_connections") >= 1);
+    assert_eq!(
+        number("active_connections") + number("available_connections"),
+        16
+    );
+}
+
+#[tokio::test]
+async fn without_its_database_the_daemon_lives_but_is_not_ready() {
+    let interface = Interface::new().await;
+    assert_eq!(
+        interface.get("/health/ready").await.body,
+        json!({ "status": "ready" })
+    );
+    interface.log.pool().close().await;
+    let live = interface.get("/health/live").await;
+    assert_eq!(
+        (live.status.as_u16(), live.body),
+        (200, json!({ "status": "live" }))
+    );
+    let ready = interface.get("/health/ready").await;
+    assert_eq!(
+        (ready.status.as_u16(), ready.body),
+        (503, json!({ "status": "not ready" }))
+    );
+    let database = interface.get("/health/db").await;
+    assert_eq!(database.status, 500);
+    assert_eq!(database.body["status"], "unhealthy");
+    assert_eq!(database.body["database"]["connected"], false);
+
+    for answer in [
+        interface.get("/v1/models").await,
+        interface.get("/v1/events").await,
+        interface
+            .post("/v1/trainings/tr_1/pause", Value::Null)
+            .await,
+    ] {
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (503, "database_unavailable"),
+            "{answer:?}"
+        );
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP interface against a real Postgres: what it answers, and what it answers to nonsense.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod access;
+mod bad_input;
+mod client;
+mod events;
+mod fixture;
+mod health;
+mod idempotency;
+mod openapi;
+mod reads;
+mod work;
