@@ -133,17 +133,11 @@ impl Projector {
             let (projector, shutdown) = (self.clone(), shutdown.clone());
             tasks.spawn(async move {
                 if let Some(followed) = projector.followed.get(index) {
-                    projector.follow(followed, &shutdown).await;
+                    projector.follow_whatever_happens(followed, &shutdown).await;
                 }
             });
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended
-                && let Ok(panic) = error.try_into_panic()
-            {
-                std::panic::resume_unwind(panic);
-            }
-        }
+        tasks.join_all().await;
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use super::{
     lag, offset, rebuild,
     schema::{self, Found},
 };
+use futures::FutureExt;
 use std::{
+    panic::AssertUnwindSafe,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -27,7 +29,22 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 const MEASURED_EVERY: Duration = Duration::from_secs(5);
 
 impl Projector {
-    pub(super) async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
+    /// A fault of ours in one read model is no reason for the daemon to end, nor for the others to stop.
+    pub(super) async fn follow_whatever_happens(
+        &self,
+        followed: &Followed,
+        shutdown: &CancellationToken,
+    ) {
+        let following = AssertUnwindSafe(self.follow(followed, shutdown)).catch_unwind();
+        if following.await.is_err() {
+            let because =
+                "a fault of trainmaster's own: see its log, report it and restart the daemon";
+            error!(read_model = %followed.read_model, because, "READ MODEL STOPPED");
+            followed.stopped(because);
+        }
+    }
+
+    async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
         let mut appended = self.log.appended();
         let mut reader = self.reader(followed.read_model);
         let mut position = None;

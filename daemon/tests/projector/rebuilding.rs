@@ -21,6 +21,14 @@ async fn a_rebuild_that_is_killed_leaves_the_tables_in_use_as_they_were() {
             .is_some_and(|events| events > 5)
     })
     .await;
+    let holding_readers_back: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+          WHERE locktype = 'advisory' AND NOT (backend_xid IS NULL AND backend_xmin IS NULL AND state = 'idle in transaction')",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(holding_readers_back, 0);
     // It gets no further than this.
     let mut barrier = world.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM projection.offsets WHERE schema_name = 'mistudio_next' FOR UPDATE")
