@@ -1,4 +1,5 @@
--- One call, one round trip, one transaction: the events of a command, their tasks, and the check that it is new.
+-- One call, one round trip, one transaction: the events of a command, their tasks, and the check that it is new. A single event
+-- without a task needs no more than an INSERT.
 
 CREATE FUNCTION log.append(
     stream_category text,
@@ -24,13 +25,6 @@ DECLARE
     one_time timestamptz;
 BEGIN
     appended := false;
-    -- Requests that repeat one command wait for each other here, and nobody else does.
-    IF NOT pg_try_advisory_xact_lock(hashtextextended(command, 0)) THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended(command, 0));
-    END IF;
-    IF EXISTS (SELECT FROM log.settled_commands s WHERE s.command_id = command) THEN
-        RETURN;
-    END IF;
     FOR i IN 1 .. cardinality(types) LOOP
         -- When the first event goes in, nobody else has this command or this version, so the others go in as well.
         INSERT INTO log.events AS e (transaction_id, version, recorded_at, schema_version, ordinal, category, stream_id, type,
@@ -59,6 +53,7 @@ COMMENT ON FUNCTION log.append IS 'Appends the events of a command after expecte
 
 CREATE FUNCTION log.settle(stream_category text, stream text, current_version bigint, command text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    -- As in log.chain().
     PERFORM pg_advisory_xact_lock(hashtextextended(command, 0));
     IF EXISTS (SELECT FROM log.events e WHERE e.command_id = command) THEN
         RETURN false;

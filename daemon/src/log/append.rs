@@ -25,34 +25,15 @@ impl Log {
         events: Vec<Event>,
         metadata: &Metadata,
     ) -> Result<Appended, LogError> {
-        let encode = |source| LogError::Encode {
+        let batch = Batch::of(&events).map_err(|source| LogError::Encode {
             stream: stream.clone(),
             source,
-        };
-        let mut batch = Batch::default();
-        for event in &events {
-            batch.push(event).map_err(encode)?;
-        }
+        })?;
         let start = Instant::now();
-        let written = sqlx::query(
-            "SELECT appended, transaction_id, sequences, times FROM log.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(stream.category.as_str())
-        .bind(&stream.id)
-        .bind(i64::try_from(expected).unwrap_or(i64::MAX))
-        .bind(&metadata.command_id)
-        .bind(&metadata.correlation_id)
-        .bind(metadata.causation_id.as_deref())
-        .bind(&metadata.actor)
-        .bind(metadata.traceparent.as_deref())
-        .bind(batch.types)
-        .bind(batch.schema_versions)
-        .bind(batch.payloads)
-        .bind(batch.tasks)
-        .bind(batch.not_befores)
-        .try_map(|row: PgRow| Written::from_row(&row))
-        .fetch_one(&self.pool)
-        .await
+        let written = match batch.single() {
+            Some(event) => self.append_one(stream, expected, metadata, event).await,
+            None => self.append_all(stream, expected, metadata, &batch).await,
+        }
         .map_err(LogError::database(format!("append to {stream}")))?;
         instruments()
             .append_duration
@@ -85,6 +66,75 @@ impl Log {
             )
             .collect();
         Ok(Appended::Now(recorded))
+    }
+
+    async fn append_one(
+        &self,
+        stream: &StreamId,
+        expected: u64,
+        metadata: &Metadata,
+        (event_type, schema_version, payload): (&str, i32, &serde_json::Value),
+    ) -> Result<Option<Written>, sqlx::Error> {
+        sqlx::query(include_str!("append/one.sql"))
+            .bind(stream.category.as_str())
+            .bind(&stream.id)
+            .bind(i64::try_from(expected).unwrap_or(i64::MAX))
+            .bind(&metadata.command_id)
+            .bind(&metadata.correlation_id)
+            .bind(metadata.causation_id.as_deref())
+            .bind(&metadata.actor)
+            .bind(metadata.traceparent.as_deref())
+            .bind(event_type)
+            .bind(schema_version)
+            .bind(payload)
+            .try_map(|row: PgRow| {
+                Ok(Written {
+                    transaction: transaction(&row)?,
+                    sequences: vec![row.try_get("sequence")?],
+                    times: vec![row.try_get("recorded_at")?],
+                })
+            })
+            .fetch_optional(&self.pool)
+            .await
+            .or_else(|error| match &error {
+                sqlx::Error::Database(cause) if cause.is_unique_violation() => Ok(None),
+                _ => Err(error),
+            })
+    }
+
+    async fn append_all(
+        &self,
+        stream: &StreamId,
+        expected: u64,
+        metadata: &Metadata,
+        batch: &Batch,
+    ) -> Result<Option<Written>, sqlx::Error> {
+        sqlx::query(include_str!("append/all.sql"))
+            .bind(stream.category.as_str())
+            .bind(&stream.id)
+            .bind(i64::try_from(expected).unwrap_or(i64::MAX))
+            .bind(&metadata.command_id)
+            .bind(&metadata.correlation_id)
+            .bind(metadata.causation_id.as_deref())
+            .bind(&metadata.actor)
+            .bind(metadata.traceparent.as_deref())
+            .bind(&batch.types)
+            .bind(&batch.schema_versions)
+            .bind(&batch.payloads)
+            .bind(&batch.tasks)
+            .bind(&batch.not_befores)
+            .try_map(|row: PgRow| {
+                if !row.try_get::<bool, _>("appended")? {
+                    return Ok(None);
+                }
+                Ok(Some(Written {
+                    transaction: transaction(&row)?,
+                    sequences: row.try_get("sequences")?,
+                    times: row.try_get("times")?,
+                }))
+            })
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// Remembers that a command caused nothing. False when it was known already.
@@ -177,18 +227,37 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(&mut self, event: &Event) -> Result<(), serde_json::Error> {
-        let task = event.task();
-        self.types.push(event.event_type());
-        self.schema_versions.push(event.schema_version().into());
-        self.payloads.push(event.payload()?);
-        self.tasks
-            .push(task.as_ref().map(serde_json::to_value).transpose()?);
-        self.not_befores.push(match task {
-            Some(Task::Dispatch { not_before }) => not_before,
+    fn of(events: &[Event]) -> Result<Self, serde_json::Error> {
+        let mut batch = Self::default();
+        for event in events {
+            let task = event.task();
+            batch.types.push(event.event_type());
+            batch.schema_versions.push(event.schema_version().into());
+            batch.payloads.push(event.payload()?);
+            batch
+                .tasks
+                .push(task.as_ref().map(serde_json::to_value).transpose()?);
+            batch.not_befores.push(match task {
+                Some(Task::Dispatch { not_before }) => not_before,
+                _ => None,
+            });
+        }
+        Ok(batch)
+    }
+
+    /// The event, when there is one and it sets nothing in motion.
+    fn single(&self) -> Option<(&'static str, i32, &serde_json::Value)> {
+        match (
+            &*self.types,
+            &*self.schema_versions,
+            &*self.payloads,
+            &*self.tasks,
+        ) {
+            ([event_type], [schema_version], [payload], [None]) => {
+                Some((event_type, *schema_version, payload))
+            }
             _ => None,
-        });
-        Ok(())
+        }
     }
 }
 
@@ -198,16 +267,7 @@ struct Written {
     times: Vec<DateTime<Utc>>,
 }
 
-impl Written {
-    fn from_row(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
-        if !row.try_get::<bool, _>("appended")? {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            transaction: u64::try_from(row.try_get::<i64, _>("transaction_id")?)
-                .map_err(|error| sqlx::Error::Decode(error.into()))?,
-            sequences: row.try_get("sequences")?,
-            times: row.try_get("times")?,
-        }))
-    }
+fn transaction(row: &PgRow) -> Result<u64, sqlx::Error> {
+    u64::try_from(row.try_get::<i64, _>("transaction_id")?)
+        .map_err(|error| sqlx::Error::Decode(error.into()))
 }

@@ -26,13 +26,12 @@ async fn attempt(pool: &PgPool, statements: &str) -> Result<(), String> {
         })
 }
 
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 5] = [
     "UPDATE log.events SET payload = '{}'",
     "DELETE FROM log.events",
     "TRUNCATE log.events",
     "DELETE FROM log.settled_commands",
     "DELETE FROM log.heads",
-    "UPDATE log.epoch SET base = 0",
 ];
 
 #[tokio::test]
@@ -64,7 +63,7 @@ async fn the_daemon_s_role_may_not_change_what_happened() {
 #[tokio::test]
 async fn not_even_a_superuser_may_unless_the_trigger_is_switched_off_first() {
     let log = one_dataset().await;
-    for change in &CHANGES[..5] {
+    for change in CHANGES {
         for before in ["", "SET LOCAL session_replication_role = replica;"] {
             let refused = attempt(log.pool(), &format!("{before} {change}")).await;
             assert_eq!(refused, Err("42501".to_owned()), "{before} {change}");
@@ -114,9 +113,11 @@ const FORGERY: &str = "INSERT INTO log.events (sequence, transaction_id, version
 async fn a_plain_insert_cannot_forge_time_transaction_or_hash() {
     let log = one_dataset().await;
     let mut transaction = log.pool().begin().await.unwrap();
-    // Not even with operators of one's own.
+    // Not even with functions and operators of one's own.
     sqlx::raw_sql(
         "CREATE SCHEMA evil; CREATE FUNCTION evil.join(bytea, bytea) RETURNS bytea LANGUAGE sql RETURN '\\x00'::bytea;
+         CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql RETURN '1970-01-01'::timestamptz;
+         CREATE FUNCTION evil.sha256(bytea) RETURNS bytea LANGUAGE sql RETURN '\\x00'::bytea;
          CREATE OPERATOR evil.|| (leftarg = bytea, rightarg = bytea, function = evil.join);
          GRANT USAGE ON SCHEMA evil TO trainmaster_daemon;
          SET LOCAL search_path = evil, pg_catalog; SET LOCAL ROLE trainmaster_daemon",

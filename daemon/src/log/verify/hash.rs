@@ -3,23 +3,28 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use sqlx::{Row, postgres::PgRow};
+use std::fmt::Write;
 
 /// From 1970 to 2000, where Postgres counts from.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
-/// SHA-256 over the predecessor's hash, the numbers in network byte order, and the texts, joined by line breaks.
+/// SHA-256 over one line for each column.
 pub(super) fn of(row: &PgRow) -> Result<[u8; 32], sqlx::Error> {
     let recorded_at: DateTime<Utc> = row.try_get("recorded_at")?;
-    let mut hasher = Sha256::new();
-    hasher.update(row.try_get::<&[u8], _>("previous_hash")?);
+    let mut text = String::new();
+    for byte in row.try_get::<&[u8], _>("previous_hash")? {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
     for column in ["sequence", "transaction_id", "version"] {
-        hasher.update(row.try_get::<i64, _>(column)?.to_be_bytes());
+        let _ = write!(text, "\n{}", row.try_get::<i64, _>(column)?);
     }
-    hasher.update((recorded_at.timestamp_micros() - POSTGRES_EPOCH_MICROS).to_be_bytes());
+    let micros = recorded_at.timestamp_micros() - POSTGRES_EPOCH_MICROS;
+    let _ = write!(text, "\n{micros:016x}");
     for column in ["schema_version", "ordinal"] {
-        hasher.update(row.try_get::<i32, _>(column)?.to_be_bytes());
+        let _ = write!(text, "\n{}", row.try_get::<i32, _>(column)?);
     }
-    const TEXTS: [&str; 9] = [
+    for column in [
         "category",
         "stream_id",
         "type",
@@ -29,12 +34,9 @@ pub(super) fn of(row: &PgRow) -> Result<[u8; 32], sqlx::Error> {
         "actor",
         "traceparent",
         "payload",
-    ];
-    for (index, column) in TEXTS.iter().enumerate() {
-        if index > 0 {
-            hasher.update("\n");
-        }
-        hasher.update(row.try_get::<&str, _>(*column)?);
+    ] {
+        text.push('\n');
+        text.push_str(row.try_get(column)?);
     }
-    Ok(hasher.finalize().into())
+    Ok(Sha256::digest(text).into())
 }
