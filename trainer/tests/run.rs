@@ -302,6 +302,21 @@ fn a_loss_that_is_not_finite_is_the_workloads_failure() {
 }
 
 #[test]
+fn weights_that_the_last_step_broke_are_no_result() {
+    let run = RunDirectory::new();
+    run.spec(
+        1,
+        train(Hyperparameters {
+            learning_rate: 1e39,
+            training_steps: 1,
+            ..hyperparameters()
+        }),
+    );
+    fails_with(&run, 1, "loss_not_finite", FailureClass::Workload);
+    assert!(run.latest_checkpoint().is_none() && !run.path().join("result").exists());
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let run = RunDirectory::new();
     let Work::Train(mut work) = train(hyperparameters()) else {

@@ -13,6 +13,8 @@ pub struct Journal {
     file: File,
     lease: Lease,
     next_seq: u64,
+    /// Whether the file ends within a line.
+    torn: bool,
 }
 
 impl Journal {
@@ -38,25 +40,33 @@ impl Journal {
             }
             line.clear();
         }
+        let mut last = *b"\n";
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;
-            let mut last = [0];
             file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                file.write_all(b"\n")?;
-            }
         }
-        Ok(Self {
+        let mut journal = Self {
             file,
             lease,
             next_seq,
-        })
+            torn: last != *b"\n",
+        };
+        journal.end_torn_line()?;
+        Ok(journal)
+    }
+
+    fn end_torn_line(&mut self) -> Result<(), Error> {
+        if self.torn {
+            self.file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        Ok(())
     }
 
     /// Appends a record in one write; `durable` waits until it is on the disk.
     ///
     /// # Errors
-    /// What the operating system says. The number is then not used up; a line that was written in part is ended.
+    /// What the operating system says. The number is then not used up, and a line that was written in part is ended before the next.
     pub fn append(&mut self, record: Record, durable: bool) -> Result<(), Error> {
         let mut line = serde_json::to_vec(&JournalRecord {
             lease: self.lease,
@@ -71,6 +81,7 @@ impl Journal {
                 line.len()
             )));
         }
+        self.end_torn_line()?;
         let written = loop {
             match self.file.write(&line) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -78,8 +89,8 @@ impl Journal {
             }
         };
         if written < line.len() {
-            // The disk is full to the byte. What was written is not a record, and is not to run into the next one.
-            let _ = self.file.write(b"\n");
+            // The disk is full to the byte. What was written is not a record.
+            self.torn = true;
             return Err(Error::from(std::io::ErrorKind::StorageFull));
         }
         self.next_seq += 1;

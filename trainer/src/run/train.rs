@@ -302,10 +302,25 @@ impl Session<'_> {
         }
     }
 
+    /// The loss is looked at before a step changes the weights, so the last change has not been looked at yet.
+    fn weights_are_finite(&self) -> Result<(), RunError> {
+        let finite = || -> Result<bool, TchError> {
+            let all = self.training.parameters.flat.f_isfinite()?.f_all()?;
+            Ok(all.f_int64_value(&[])? != 0)
+        };
+        if finite().map_err(|error| RunError::of_libtorch("looking at the weights", &error))? {
+            Ok(())
+        } else {
+            let step = self.training.step;
+            Err(RunError::LossNotFinite { step })
+        }
+    }
+
     /// Metrics come first, so that a checkpoint in the journal has its steps before it.
     fn checkpoint(&mut self) -> Result<(), RunError> {
         self.flush()?;
         self.run.still_ours()?;
+        self.weights_are_finite()?;
         let step = self.training.step;
         let state = State {
             step,
@@ -342,6 +357,7 @@ impl Session<'_> {
     fn result(&mut self) -> Result<Finished, RunError> {
         self.flush()?;
         self.run.still_ours()?;
+        self.weights_are_finite()?;
         let activation = match self.hyperparameters.top_k {
             None => Activation::Relu,
             Some(k) => Activation::TopK(i64::from(k)),
