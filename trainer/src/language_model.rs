@@ -3,12 +3,14 @@
 //! [`LanguageModel::load`] reads as many layers as are asked for; [`LanguageModel::activations`] runs them up to the deepest
 //! hook and no further. [`inspect`] looks at a model's files without computing anything.
 
+mod attention;
 mod checkpoint;
 mod config;
 mod error;
 mod gguf;
 mod hugging_face;
 mod inspect;
+mod linear;
 mod llama;
 mod rotary;
 mod rows;

@@ -323,6 +323,25 @@ fn padding_at_the_end_changes_nothing_before_it() {
 }
 
 #[test]
+fn what_comes_later_changes_nothing_in_sequences_of_any_length() {
+    let model = load(&tiny(), Kind::Float, Some(3)).unwrap();
+    let hooks = [HookPoint {
+        layer: 2,
+        hook: Hook::Residual,
+    }];
+    let run = |length: i64| {
+        let ids: Vec<i64> = (0..2 * 200).map(|at| at * 31 % 512).collect();
+        let tokens = Tensor::from_slice(&ids).view([2, 200]).narrow(1, 0, length);
+        model.activations(&tokens, &hooks).unwrap().remove(0)
+    };
+    let whole = run(200);
+    for length in [1, 63, 64, 65, 150] {
+        let error = relative_error(&run(length), &whole.narrow(1, 0, length));
+        assert!(error < 1e-6, "length {length}: {error:e}");
+    }
+}
+
+#[test]
 fn several_hooks_come_back_in_the_order_asked_for() {
     let model = load(&tiny(), Kind::Float, None).unwrap();
     let tokens = Tensor::from_slice(&[1_i64, 50, 60]).view([1, 3]);

@@ -1,7 +1,8 @@
 //! The Llama forward pass (Touvron et al. 2023, arXiv:2302.13971), with hooks.
 
 use super::{
-    Checkpoint, HookPoint, LanguageModelError, LlamaConfig,
+    Checkpoint, HookPoint, LanguageModelError, LlamaConfig, attention,
+    linear::Linear,
     rotary::{Rotary, interleaved},
 };
 use std::{ops::ControlFlow, path::Path};
@@ -32,7 +33,22 @@ pub struct LanguageModel {
     head: Option<Head>,
 }
 
-/// A layer. Products that read the same input are one product.
+/// What queries and keys of each position are multiplied with, as complex numbers: `[length, 1, head_dim / 2]`.
+struct Factors {
+    /// With the scale of attention scores in it: 1 / √head_dim.
+    queries: Tensor,
+    keys: Tensor,
+}
+
+impl Factors {
+    fn new(rotary: &Rotary, length: i64, head_dim: i64) -> Result<Self, TchError> {
+        let keys = rotary.factors(length)?;
+        let queries = keys.f_mul_scalar(1.0 / (head_dim as f64).sqrt())?;
+        Ok(Self { queries, keys })
+    }
+}
+
+/// A layer. Queries, keys and values are one product; gate and up are two, because what follows reads their results faster apart.
 struct Layer {
     attention_norm: Norm,
     /// Queries, keys and values: `[(heads + 2 · key-value heads) · head_dim, hidden]`, queries and keys interleaved.
@@ -40,8 +56,10 @@ struct Layer {
     /// `[hidden, heads · head_dim]`
     attention_output: Linear,
     mlp_norm: Norm,
-    /// Gate above up: `[2 · intermediate, hidden]`
-    gate_up: Linear,
+    /// `[intermediate, hidden]`
+    gate: Linear,
+    /// `[intermediate, hidden]`
+    up: Linear,
     /// `[hidden, intermediate]`
     down: Linear,
 }
@@ -52,35 +70,15 @@ struct Head {
     unembedding: Tensor,
 }
 
-struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
-}
-
 struct Norm {
     weight: Tensor,
     epsilon: f64,
 }
 
-impl Linear {
-    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        input.f_linear(&self.weight, self.bias.as_ref())
-    }
-}
-
 impl Norm {
-    /// RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467); the mean square is taken in f32.
+    /// RMSNorm (Zhang and Sennrich 2019, arXiv:1910.07467), in f32 whatever the kind of the input.
     fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let width = input.size().last().copied().unwrap_or(1);
-        let mut scale = input.f_norm_scalaropt_dim_dtype(2, [-1].as_slice(), true, Kind::Float)?;
-        let _ = scale
-            .f_square_()?
-            .f_mul_scalar_(1.0 / width as f64)?
-            .f_add_scalar_(self.epsilon)?
-            .f_rsqrt_()?;
-        input
-            .f_mul(&scale.f_to_kind(input.kind())?)?
-            .f_mul_(&self.weight)
+        input.f_rms_norm(self.weight.size(), Some(&self.weight), self.epsilon)
     }
 }
 
@@ -186,7 +184,7 @@ impl LanguageModel {
     ) -> Result<Tensor, TchError> {
         let _no_grad = tch::no_grad_guard();
         let (_, length) = tokens.size2()?;
-        let factors = self.rotary.factors(length)?;
+        let factors = Factors::new(&self.rotary, length, self.config.head_dim)?;
         let tokens = tokens.f_to_device(self.device)?;
         let mut residual = Tensor::f_embedding(&self.embedding, &tokens, -1, false, false)?;
         for (number, layer) in self.layers.iter().enumerate() {
@@ -212,12 +210,12 @@ impl LanguageModel {
         Ok(residual)
     }
 
-    /// Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245) of `input` (`[batch, length, hidden]`).
+    /// Attention of `input` (`[batch, length, hidden]`).
     fn attention(
         &self,
         layer: &Layer,
         input: &Tensor,
-        factors: &Tensor,
+        factors: &Factors,
     ) -> Result<Tensor, TchError> {
         let (batch, length, _) = input.size3()?;
         let (heads, shared, width) = (
@@ -231,27 +229,12 @@ impl LanguageModel {
             heads + 2 * shared,
             width,
         ])?;
-        let turned = Rotary::turn(&all.f_narrow(2, 0, heads + shared)?, factors)?;
-        let queries = turned.f_narrow(2, 0, heads)?.f_transpose(1, 2)?;
-        let keys = turned.f_narrow(2, heads, shared)?.f_transpose(1, 2)?;
-        let values = all.f_narrow(2, heads + shared, shared)?.f_transpose(1, 2)?;
-        let mixed = Tensor::f_scaled_dot_product_attention(
-            &queries,
-            &keys,
-            &values,
-            None::<&Tensor>,
-            0.0,
-            true,
-            None,
-            heads != shared,
-        )?;
+        let queries = Rotary::turn(&all.f_narrow(2, 0, heads)?, &factors.queries)?;
+        let keys = Rotary::turn(&all.f_narrow(2, heads, shared)?, &factors.keys)?;
+        let values = all.f_narrow(2, heads + shared, shared)?;
         layer
             .attention_output
-            .forward(
-                &mixed
-                    .f_transpose(1, 2)?
-                    .f_reshape([batch, length, heads * width])?,
-            )
+            .forward(&attention::causal(&queries, &keys, &values)?)
     }
 }
 
@@ -267,12 +250,12 @@ fn depth(point: HookPoint) -> (usize, u8) {
 
 /// SwiGLU (Shazeer 2020, arXiv:2002.05202).
 fn mlp(layer: &Layer, input: &Tensor) -> Result<Tensor, TchError> {
-    let both = layer.gate_up.forward(input)?;
-    let halves = both.f_chunk(2, -1)?;
-    let [gate, up] = halves.as_slice() else {
-        return Err(TchError::Shape("gate and up are not two halves".to_owned()));
-    };
-    layer.down.forward(&gate.f_silu()?.f_mul_(up)?)
+    let gated = layer
+        .gate
+        .forward(input)?
+        .f_silu_()?
+        .f_mul_(&layer.up.forward(input)?)?;
+    layer.down.forward(&gated)
 }
 
 /// Loads one model.
@@ -370,11 +353,8 @@ impl<'a> Loader<'a> {
                 biased,
             )?,
             mlp_norm: self.norm(&format!("{at}.post_attention_layernorm"), config)?,
-            gate_up: self.stacked(
-                &[(mlp("gate_proj"), wide, None), (mlp("up_proj"), wide, None)],
-                hidden,
-                config.mlp_bias,
-            )?,
+            gate: self.stacked(&[(mlp("gate_proj"), wide, None)], hidden, config.mlp_bias)?,
+            up: self.stacked(&[(mlp("up_proj"), wide, None)], hidden, config.mlp_bias)?,
             down: self.stacked(&[(mlp("down_proj"), hidden, None)], wide, config.mlp_bias)?,
         })
     }
@@ -406,10 +386,8 @@ impl<'a> Loader<'a> {
             [only] => Ok(only.shallow_clone()),
             several => Tensor::f_cat(several, 0).map_err(&torch),
         };
-        Ok(Linear {
-            weight: join(weights)?,
-            bias: if biased { Some(join(biases)?) } else { None },
-        })
+        let bias = if biased { Some(join(biases)?) } else { None };
+        Linear::new(join(weights)?, bias).map_err(&torch)
     }
 
     fn norm(&mut self, name: &str, config: &LlamaConfig) -> Result<Norm, LanguageModelError> {
