@@ -45,7 +45,13 @@ fn make(
 ) -> Result<Contents, RunError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     let step = |at: &Path, done: io::Result<()>| done.map_err(|e| RunError::of_file(at, &e));
-    step(parent, fs::create_dir_all(parent))?;
+    if !parent.exists() {
+        step(parent, fs::create_dir_all(parent))?;
+        // A directory that is durable in one that is not is lost with it.
+        if let Some(above) = parent.parent() {
+            step(above, sync_directory(above))?;
+        }
+    }
     step(beside, fs::create_dir(beside))?;
     fill(beside)?;
     step(beside, sync_directory(beside))?;
@@ -100,7 +106,8 @@ fn hash_file(path: &Path) -> io::Result<(i64, String)> {
     }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+/// Makes durable which files a directory has.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

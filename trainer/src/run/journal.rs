@@ -1,5 +1,6 @@
 //! Writing `journal.jsonl`.
 
+use super::durable::sync_directory;
 use chrono::Utc;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Error, Read, Seek, SeekFrom, Write};
@@ -44,6 +45,8 @@ impl Journal {
         if file.seek(SeekFrom::End(0))? > 0 {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
+        } else if let Some(directory) = path.parent() {
+            sync_directory(directory)?;
         }
         let mut journal = Self {
             file,
