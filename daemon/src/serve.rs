@@ -32,6 +32,9 @@ use tokio_util::sync::CancellationToken;
 /// Threads that run the daemon's tasks: it waits most of the time, and the processors are for the trainings.
 const WORKER_THREADS: usize = 2;
 
+/// How long the others may take to finish when one component cannot be kept going.
+const FINISH_LIMIT: Duration = Duration::from_secs(20);
+
 /// Runs the daemon with the settings of `source` until it is told to end.
 ///
 /// # Errors
@@ -266,14 +269,22 @@ async fn live(
 ) -> Result<(), ServeError> {
     let mut result = Ok(());
     while let Some(ended) = components.join_next().await {
-        if let Ok(Err(error)) = ended {
-            tracing::error!(%error, "the daemon finishes because a component cannot be kept going");
-            if result.is_ok() {
-                result = Err(ServeError::Component(error));
-            }
-            if !lifecycle.finishing().is_cancelled() {
-                lifecycle.finish(Duration::from_secs(20));
-            }
+        let error = match ended {
+            Ok(Ok(())) => continue,
+            Ok(Err(error)) => error,
+            // What `keep` does not look after: a panic there is the daemon's end.
+            Err(panic) => ComponentError {
+                component: "daemon",
+                ends: 1,
+                reason: panic.to_string(),
+            },
+        };
+        tracing::error!(%error, "the daemon finishes because a component cannot be kept going");
+        if result.is_ok() {
+            result = Err(ServeError::Component(error));
+        }
+        if !lifecycle.finishing().is_cancelled() {
+            lifecycle.finish(FINISH_LIMIT);
         }
     }
     result

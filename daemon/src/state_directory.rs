@@ -2,7 +2,7 @@
 
 mod socket_directory;
 
-pub use socket_directory::{SOCKET_PATH_MAX_BYTES, socket_directory};
+pub use socket_directory::{SOCKET_PATH_MAX_BYTES, make_private, socket_directory};
 
 use rustix::fs::{FlockOperation, flock};
 use std::{

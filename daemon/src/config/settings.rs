@@ -5,9 +5,11 @@ use super::{
     field::section,
     kind::{Kind, quoted},
 };
+use crate::state_directory::socket_directory;
 use serde::Deserialize;
 use std::{
     net::SocketAddr,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -266,13 +268,21 @@ impl Settings {
             .unwrap_or_else(|| Path::new("/var/lib/trainmaster").to_owned())
     }
 
-    /// The Unix socket of the HTTP interface (see `http.socket`).
+    /// The Unix socket of the HTTP interface (see `http.socket`). When the state directory's path is too long for a socket, it is in a short
+    /// directory of the state directory's owner.
     #[must_use]
     pub fn http_socket(&self) -> PathBuf {
-        self.http
-            .socket
-            .clone()
-            .unwrap_or_else(|| self.state_directory().join("run/trainmaster.sock"))
+        const NAME: &str = "trainmaster.sock";
+        if let Some(socket) = &self.http.socket {
+            return socket.clone();
+        }
+        let state = self.state_directory();
+        let state = std::fs::canonicalize(&state).unwrap_or(state);
+        let owner = std::fs::metadata(&state).map_or_else(
+            |_| rustix::process::geteuid().as_raw(),
+            |metadata| metadata.uid(),
+        );
+        socket_directory(&state.join("run"), NAME, owner).join(NAME)
     }
 }
 

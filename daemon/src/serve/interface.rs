@@ -3,6 +3,7 @@
 use crate::{
     config::Settings,
     http::{HttpOptions, ListenError, Listener, Token},
+    state_directory::make_private,
 };
 
 /// Listens wherever the settings say; what cannot be listened on ends the daemon.
@@ -12,7 +13,17 @@ pub(super) async fn listen(settings: &Settings) -> Result<Vec<Listener>, ListenE
     } else {
         0o600
     };
-    let mut listeners = vec![Listener::unix(&settings.http_socket(), mode).await?];
+    let path = settings.http_socket();
+    // The short directory that stands in for a state directory whose path is too long.
+    if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
+        make_private(directory, rustix::process::geteuid().as_raw()).map_err(|source| {
+            ListenError::Unix {
+                path: path.clone(),
+                source,
+            }
+        })?;
+    }
+    let mut listeners = vec![Listener::unix(&path, mode).await?];
     if let (Some(address), Some(token)) = (settings.http.listen, &settings.http.token) {
         listeners.push(Listener::tcp(address, Token::new(token.expose())).await?);
     }

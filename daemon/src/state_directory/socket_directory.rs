@@ -1,7 +1,11 @@
 //! Where sockets go when the state directory's path is too long for one.
 
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 /// The longest path of a Unix socket: `sun_path` has 108 bytes, the last of which ends it.
 pub const SOCKET_PATH_MAX_BYTES: usize = 107;
@@ -23,5 +27,22 @@ pub fn socket_directory(wanted: &Path, name: &str, uid: u32) -> PathBuf {
         of_user.join(format!("trainmaster-{hash}"))
     } else {
         PathBuf::from(format!("/tmp/trainmaster-{uid}-{hash}"))
+    }
+}
+
+/// Makes a directory for sockets that is `uid`'s alone. One that is there must be so already: in /tmp, anybody could have put it there.
+///
+/// # Errors
+/// It cannot be made, or is somebody else's or no directory (`AlreadyExists`).
+pub fn make_private(path: &Path, uid: u32) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let metadata = fs::symlink_metadata(path)?;
+            if !metadata.is_dir() || metadata.uid() != uid {
+                return Err(error);
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        }
+        made => made,
     }
 }
