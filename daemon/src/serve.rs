@@ -4,6 +4,7 @@
 //! They end the other way round: nothing new is accepted, what is in hand is finished and handed over, pools are closed, and the embedded
 //! Postgres is stopped last.
 
+mod census;
 mod error;
 mod interface;
 mod options;
@@ -168,7 +169,14 @@ async fn work(
 
     let health = Health::default();
     let postgres_ends = CancellationToken::new();
-    let components = components(settings, state, &database, listeners, &health, lifecycle)?;
+    let mut components = components(settings, state, &database, listeners, &health, lifecycle)?;
+    if telemetry.sends_metrics() {
+        let (pool, shutdown) = (database.pool().clone(), lifecycle.finishing().clone());
+        components.spawn(async move {
+            census::count(pool, shutdown).await;
+            Ok(())
+        });
+    }
     lifecycle::ready("ready");
     tracing::info!(after_ms = started.elapsed().as_millis(), "ready");
 

@@ -113,6 +113,12 @@ impl Telemetry {
         self.gate.set(level).map_err(|error| unusable(level, error))
     }
 
+    /// Whether anybody receives metrics.
+    #[must_use]
+    pub fn sends_metrics(&self) -> bool {
+        self.meter_provider.is_some()
+    }
+
     /// Sends what is left, within 5 seconds, and ends telemetry. Failures are not reported: there is nobody left to tell.
     pub async fn shutdown(self) {
         // Exporters need the runtime that waits here, so they are waited for on another thread.
