@@ -64,8 +64,8 @@ pub struct Hyperparameters {
     /// Precision of the matrix products; master weights are always f32.
     #[serde(default)]
     pub precision: Precision,
-    /// Activations held in the mixing buffer, at least two batches; none: sixteen batches, but at least 16,384 and at most 262,144, within a
-    /// quarter of the run's memory limit.
+    /// Activations held in the mixing buffer, at least two batches: one half is served in random order while the other is read. None:
+    /// sixteen batches, but at least 16,384 and at most 262,144, within a quarter of the run's memory limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_tokens: Option<u32>,
 }

@@ -11,6 +11,8 @@ use trainmaster_trainer::autoencoder::normalization::Normalization;
 use trainmaster_trainer::autoencoder::random::Random;
 use trainmaster_trainer::autoencoder::sequence_order::SequenceOrder;
 
+/// Batches that will follow: as good as endless.
+const MORE: u64 = 1_000_000;
 const PER_SEQUENCE: i64 = 8;
 const UNCHANGED: Normalization = Normalization {
     scale: 1.0,
@@ -39,7 +41,7 @@ fn next(buffer: &mut MixingBuffer, source: &mut InMemory, size: i64) -> Vec<i64>
     let batch = Tensor::zeros([size, 2], (Kind::Float, Device::Cpu));
     assert!(
         buffer
-            .next_batch(source, &batch, &mut go_on)
+            .next_batch(source, &batch, MORE, &mut go_on)
             .unwrap()
             .is_continue()
     );
@@ -82,9 +84,48 @@ fn a_batch_that_is_interrupted_has_not_been_served() {
     let mut buffer = buffer(&source, 16, Cursor::default());
     let batch = Tensor::zeros([20, 2], (Kind::Float, Device::Cpu));
     let mut stop = |_| ControlFlow::Break(());
-    let broken = buffer.next_batch(&mut source, &batch, &mut stop).unwrap();
+    let broken = buffer
+        .next_batch(&mut source, &batch, MORE, &mut stop)
+        .unwrap();
     assert!(broken.is_break());
     assert_eq!(buffer.cursor(), Cursor::default());
+}
+
+#[test]
+fn reading_is_spread_over_batches_and_ends_with_what_is_needed() {
+    struct Counting(InMemory, u64);
+    impl ActivationSource for Counting {
+        fn width(&self) -> i64 {
+            self.0.width()
+        }
+        fn sequences(&self) -> u64 {
+            self.0.sequences()
+        }
+        fn activations_per_sequence(&self) -> u64 {
+            self.0.activations_per_sequence()
+        }
+        fn sequences_per_pass(&self) -> usize {
+            2
+        }
+        fn read(&mut self, sequences: &[u64]) -> Result<Tensor, ActivationError> {
+            self.1 += sequences.len() as u64;
+            self.0.read(sequences)
+        }
+    }
+    // A block of 16 sequences of 8 is 8 batches of 16, so each batch uses up 2 sequences.
+    let mut source = Counting(numbered(64 * PER_SEQUENCE), 0);
+    let mut buffer = buffer(&source.0, 16, Cursor::default());
+    let batch = Tensor::zeros([16, 2], (Kind::Float, Device::Cpu));
+    let mut read = Vec::new();
+    for more in (0..16).rev() {
+        let served = buffer
+            .next_batch(&mut source, &batch, more, &mut go_on)
+            .unwrap();
+        assert!(served.is_continue());
+        read.push(source.1);
+    }
+    let expected: Vec<u64> = (0..16).map(|step| 16 + 2 * (step + 1).min(8)).collect();
+    assert_eq!(read, expected);
 }
 
 #[test]
@@ -119,7 +160,7 @@ fn a_dataset_without_a_position_to_train_on_is_an_error_not_a_loop() {
     let mut buffer = MixingBuffer::new(1, order.clone(), UNCHANGED, 2, Cursor::default());
     let batch = Tensor::zeros([4, 2], (Kind::Float, Device::Cpu));
     let error = buffer
-        .next_batch(&mut Nothing, &batch, &mut go_on)
+        .next_batch(&mut Nothing, &batch, MORE, &mut go_on)
         .unwrap_err();
     assert!(
         matches!(error, ActivationError::Empty { sequences: 5 }),

@@ -224,7 +224,8 @@ fn sequences_per_block(
         },
         u64::from,
     );
-    activations
+    // One half is served while the other is read.
+    (activations / 2)
         .div_ceil(source.activations_per_sequence().max(1))
         .clamp(1, source.sequences())
 }
@@ -259,6 +260,9 @@ impl Session<'_> {
         if self.collector.is_due() {
             self.flush()?;
         }
+        let h = self.hyperparameters;
+        let next = self.training.step + 1;
+        let more = u64::from(h.training_steps).saturating_sub(next);
         let life = &self.run.life;
         let mut tick = |_| {
             life.progress();
@@ -269,13 +273,11 @@ impl Session<'_> {
         };
         if self
             .buffer
-            .next_batch(self.source, &self.batch, &mut tick)?
+            .next_batch(self.source, &self.batch, more, &mut tick)?
             .is_break()
         {
             return Ok(());
         }
-        let h = self.hyperparameters;
-        let next = self.training.step + 1;
         let every = |interval: u32| next.is_multiple_of(u64::from(interval));
         let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
         let step = self
