@@ -11,8 +11,10 @@
 mod append;
 mod error;
 mod execute;
+mod heads;
 mod read;
 mod row;
+mod states;
 mod verify;
 
 pub use error::{ExecuteError, LogError};
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 pub struct Log {
     pool: PgPool,
     appended: Arc<watch::Sender<u64>>,
+    states: Arc<states::States>,
 }
 
 impl Log {
@@ -39,6 +42,7 @@ impl Log {
         Self {
             pool,
             appended: Arc::new(watch::Sender::new(0)),
+            states: Arc::default(),
         }
     }
 

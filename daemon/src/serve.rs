@@ -36,6 +36,9 @@ const WORKER_THREADS: usize = 2;
 /// How long the others may take to finish when one component cannot be kept going.
 const FINISH_LIMIT: Duration = Duration::from_secs(20);
 
+/// How often it is noted how far the log's streams have got, while there is something new.
+const HEADS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Runs the daemon with the settings of `source` until it is told to end.
 ///
 /// # Errors
@@ -258,6 +261,13 @@ fn components(
                 }
             },
         ));
+    }
+    {
+        let shutdown = finish.clone();
+        components.spawn(async move {
+            log.keep_noting_heads(HEADS_INTERVAL, shutdown).await;
+            Ok(())
+        });
     }
     {
         let (database, health) = (database.clone(), health.clone());

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A state machine that is a function of its stream: `decide` says which events a command causes, `evolve` applies one.
-pub trait Aggregate: Default + Sized {
+pub trait Aggregate: Clone + Default + Send + 'static {
     /// Which streams hold it.
     const CATEGORY: Category;
     /// What can be asked of it.

@@ -48,6 +48,16 @@ pub enum LogError {
         #[source]
         source: IllegalTransition,
     },
+    /// An event is missing.
+    #[error(
+        "version {version} of {stream} does not follow the one before it: run `trainmaster log verify`"
+    )]
+    Gap {
+        /// The stream.
+        stream: StreamId,
+        /// The version that was found.
+        version: u64,
+    },
     /// An event of another category stands in the stream.
     #[error(
         "version {version} of {stream} is an event of something else: run `trainmaster log verify`"

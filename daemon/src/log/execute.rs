@@ -71,11 +71,17 @@ impl Log {
                     });
                 }
             } else {
+                // What could not be read again is not written.
+                let mut next = loaded.clone();
+                for event in &events {
+                    next.apply(&stream, event)?;
+                }
                 let events = events.into_iter().map(Into::into).collect();
                 let appended = self
                     .append(&stream, loaded.version, events, &metadata)
                     .await?;
                 if let Appended::Now(events) = appended {
+                    self.states.keep(&stream, next);
                     let last = events.last();
                     return Ok(Executed {
                         version: last.map_or(loaded.version, |event| event.version),

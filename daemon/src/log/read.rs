@@ -17,6 +17,20 @@ pub struct Loaded<A> {
     pub version: u64,
 }
 
+impl<A: Aggregate> Loaded<A> {
+    /// Applies the event that follows.
+    pub(super) fn apply(&mut self, stream: &StreamId, event: &A::Event) -> Result<(), LogError> {
+        self.version += 1;
+        self.state
+            .evolve(event)
+            .map_err(|source| LogError::Illegal {
+                stream: stream.clone(),
+                version: self.version,
+                source,
+            })
+    }
+}
+
 impl Log {
     /// Up to `limit` events after a position, in the log's order. Call after call this skips none, whatever order transactions
     /// commit in: an event whose transaction began before one that is still open comes later.
@@ -74,39 +88,36 @@ impl Log {
         .collect()
     }
 
-    /// An aggregate, from all its events.
+    /// An aggregate as it is now. Reads those of its events that were not read lately.
     ///
     /// # Errors
     /// [`LogError`].
     pub async fn load<A: Aggregate>(&self, id: &str) -> Result<Loaded<A>, LogError> {
         let stream = StreamId::new(A::CATEGORY, id);
-        let mut loaded = Loaded {
-            state: A::default(),
-            version: 0,
-        };
+        let mut loaded = self.states.newest::<A>(&stream);
+        let known = loaded.version;
         loop {
             let page = self.read_stream(&stream, loaded.version, PAGE).await?;
-            let last = page.len() < PAGE;
+            let is_last = page.len() < PAGE;
             for recorded in page {
                 let version = recorded.version;
                 let event = A::Event::try_from(recorded.event).map_err(|_| LogError::Foreign {
                     stream: stream.clone(),
                     version,
                 })?;
-                loaded
-                    .state
-                    .evolve(&event)
-                    .map_err(|source| LogError::Illegal {
-                        stream: stream.clone(),
-                        version,
-                        source,
-                    })?;
-                loaded.version = version;
+                loaded.apply(&stream, &event)?;
+                if loaded.version != version {
+                    return Err(LogError::Gap { stream, version });
+                }
             }
-            if last {
-                return Ok(loaded);
+            if is_last {
+                break;
             }
         }
+        if loaded.version > known {
+            self.states.keep(&stream, loaded.clone());
+        }
+        Ok(loaded)
     }
 
     /// The last position that a reader may see now; [`Position::START`] when there is none.

@@ -14,9 +14,6 @@ use sqlx::{Row, postgres::PgRow};
 use std::fmt;
 use tracing::instrument;
 
-/// How many events one statement notes the heads of.
-const HEADS_PAGE: i64 = 10_000;
-
 /// A log without fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
@@ -129,27 +126,6 @@ impl Log {
             verified.heads += 1;
         }
         Ok(verified)
-    }
-
-    /// Notes how far each stream has got, for [`Log::verify`] to see when the end of one is gone. Returns how many events are
-    /// covered that were not before.
-    ///
-    /// # Errors
-    /// [`LogError::Database`].
-    #[instrument(level = "debug", skip_all)]
-    pub async fn note_heads(&self) -> Result<u64, LogError> {
-        let mut covered = 0;
-        loop {
-            let page: i64 = sqlx::query_scalar("SELECT log.note_heads($1)")
-                .bind(HEADS_PAGE)
-                .fetch_one(&self.pool)
-                .await
-                .map_err(LogError::database("note how far the streams have got"))?;
-            covered += page.unsigned_abs();
-            if page < HEADS_PAGE {
-                return Ok(covered);
-            }
-        }
     }
 }
 

@@ -236,3 +236,44 @@ async fn whoever_waits_in_this_process_is_woken_by_an_append() {
         .unwrap();
     assert!(!appended.has_changed().unwrap());
 }
+
+#[tokio::test]
+async fn what_another_process_appended_is_seen_although_the_state_was_known() {
+    let log = empty_log().await;
+    // Shares nothing with `log` but the database.
+    let other = trainmaster::log::Log::new(log.pool().clone());
+    log.execute::<Dataset>("ds_1", register(), metadata("c1"))
+        .await
+        .unwrap();
+    other
+        .execute::<Dataset>("ds_1", claim(), metadata("c2"))
+        .await
+        .unwrap();
+    let refused = log
+        .execute::<Dataset>("ds_1", claim(), metadata("c3"))
+        .await;
+    assert!(matches!(refused, Err(ExecuteError::Refused(_))));
+    let known = log.load::<Dataset>("ds_1").await.unwrap();
+    let fresh = trainmaster::log::Log::new(log.pool().clone())
+        .load::<Dataset>("ds_1")
+        .await
+        .unwrap();
+    assert_eq!(known, fresh);
+}
+
+#[tokio::test]
+async fn more_streams_than_are_kept_in_memory_are_all_right() {
+    let log = empty_log().await;
+    for n in 0..300 {
+        log.execute::<Dataset>(&format!("ds_{n}"), register(), metadata(format!("r{n}")))
+            .await
+            .unwrap();
+    }
+    for n in 0..300 {
+        let claimed = log
+            .execute::<Dataset>(&format!("ds_{n}"), claim(), metadata(format!("c{n}")))
+            .await
+            .unwrap();
+        assert_eq!(claimed.version, 3);
+    }
+}

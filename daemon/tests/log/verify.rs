@@ -160,13 +160,31 @@ async fn two_events_that_changed_places_are_found() {
 
 #[tokio::test]
 async fn heads_are_noted_once() {
-    let log = filled_log().await;
-    let mut noted = 0;
-    while noted < 18 {
-        noted += log.note_heads().await.unwrap();
-        tokio::task::yield_now().await;
+    let (_cluster, log) = crate::fixture::empty_log_alone().await;
+    for id in ["ds_1", "ds_2"] {
+        log.execute::<Dataset>(id, register(), metadata(id))
+            .await
+            .unwrap();
     }
-    assert_eq!(noted, 18);
+    assert_eq!(log.note_heads().await.unwrap(), 4);
     assert_eq!(log.note_heads().await.unwrap(), 0);
+    assert_eq!(log.verify().await.unwrap().heads, 2);
+    log.execute::<Dataset>("ds_1", claim(), metadata("c"))
+        .await
+        .unwrap();
+    assert_eq!(log.note_heads().await.unwrap(), 1);
     assert_eq!(log.verify().await.unwrap().heads, 3);
+}
+
+#[tokio::test]
+async fn heads_are_noted_once_more_before_the_end() {
+    let (_cluster, log) = crate::fixture::empty_log_alone().await;
+    log.execute::<Dataset>("ds_1", register(), metadata("c1"))
+        .await
+        .unwrap();
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    shutdown.cancel();
+    log.keep_noting_heads(std::time::Duration::from_secs(3600), shutdown)
+        .await;
+    assert_eq!(log.verify().await.unwrap().heads, 1);
 }
