@@ -102,6 +102,8 @@ struct Progress {
     position: Position,
     /// Why it does not go on.
     stopped: Option<String>,
+    /// Nobody follows any more: the daemon is shutting down.
+    ended: bool,
 }
 
 impl Projector {
@@ -144,7 +146,7 @@ impl Projector {
     /// Waits until a read model contains the event at `position` and all before it, so that whoever appended it reads it.
     ///
     /// # Errors
-    /// [`ProjectorError::Behind`] when that takes longer than `timeout`, [`ProjectorError::Stopped`] when it will not happen.
+    /// [`ProjectorError::Behind`] when that takes longer than `timeout` or the projector shuts down, [`ProjectorError::Stopped`] when it will not happen.
     pub async fn wait_for(
         &self,
         read_model: ReadModel,
@@ -157,7 +159,8 @@ impl Projector {
             return Ok(());
         }
         let _waiting = Waiting::begin(followed);
-        let reached = progress.wait_for(|p| p.position >= position || p.stopped.is_some());
+        let reached =
+            progress.wait_for(|p| p.position >= position || p.stopped.is_some() || p.ended);
         let outcome = tokio::time::timeout(timeout, reached)
             .await
             .ok()
@@ -165,14 +168,16 @@ impl Projector {
             .map(|progress| progress.clone());
         match outcome {
             Some(Progress {
+                position: reached, ..
+            }) if reached >= position => Ok(()),
+            Some(Progress {
                 stopped: Some(because),
-                position: reached,
-            }) if reached < position => Err(ProjectorError::Stopped {
+                ..
+            }) => Err(ProjectorError::Stopped {
                 read_model,
                 because,
             }),
-            Some(_) => Ok(()),
-            None => Err(ProjectorError::Behind {
+            _ => Err(ProjectorError::Behind {
                 read_model,
                 wanted: position,
                 reached: followed.progress.borrow().position,

@@ -1,7 +1,7 @@
 //! Following the log: one task a read model.
 
 use super::{
-    Followed, Progress, Projector, ProjectorError,
+    Followed, Projector, ProjectorError,
     batch::{self, Outcome, Reader},
     lag, offset, rebuild,
     schema::{self, Found},
@@ -35,6 +35,9 @@ impl Projector {
         followed: &Followed,
         shutdown: &CancellationToken,
     ) {
+        followed
+            .progress
+            .send_modify(|progress| progress.ended = false);
         let following = AssertUnwindSafe(self.follow(followed, shutdown)).catch_unwind();
         if following.await.is_err() {
             let because =
@@ -42,16 +45,24 @@ impl Projector {
             error!(read_model = %followed.read_model, because, "READ MODEL STOPPED");
             followed.stopped(because);
         }
+        followed
+            .progress
+            .send_modify(|progress| progress.ended = true);
     }
 
     async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
         let mut appended = self.log.appended();
         let mut reader = self.reader(followed.read_model);
         let mut position = None;
+        let mut look_again = false;
         let mut pause = SHORTEST_PAUSE;
         let mut retry = SHORTEST_RETRY;
         while !shutdown.is_cancelled() {
             appended.mark_unchanged();
+            if look_again && let Some(at) = position {
+                position = self.look(followed.read_model, at).await;
+            }
+            look_again = false;
             match self
                 .catch_up(followed, &mut reader, &mut position, shutdown)
                 .await
@@ -72,6 +83,10 @@ impl Projector {
                             }
                         }
                         () = tokio::time::sleep(pause) => {
+                            if pause >= self.options.poll_interval {
+                                // A Postgres that crashed may have lost rows that were here a moment ago.
+                                look_again = true;
+                            }
                             pause = pause.saturating_mul(4).min(self.options.poll_interval);
                         }
                     }
@@ -90,6 +105,7 @@ impl Projector {
                         }
                         tokio::select! {
                             () = shutdown.cancelled() => {}
+                            () = followed.nudge.notified() => {}
                             () = tokio::time::sleep(retry) => {}
                         }
                         retry = retry.saturating_mul(2).min(LONGEST_RETRY);
@@ -119,10 +135,8 @@ impl Projector {
             *position = Some(at);
             followed.progress.send_if_modified(|progress| {
                 let news = progress.position != at || progress.stopped.is_some();
-                *progress = Progress {
-                    position: at,
-                    stopped: None,
-                };
+                progress.position = at;
+                progress.stopped = None;
                 news
             });
             if shutdown.is_cancelled() {
@@ -142,6 +156,16 @@ impl Projector {
                 batch::apply(&self.owner, read_model, read_model.name(), at, &events).await?;
             let (Outcome::Applied(offset) | Outcome::Moved(offset)) = applied;
             at = offset.position;
+        }
+    }
+
+    /// Where the tables stand that stood at `at`; none when that has to be found out from the beginning. Tables that another version has
+    /// built meanwhile are left to it: the next batch will say so.
+    async fn look(&self, read_model: ReadModel, at: Position) -> Option<Position> {
+        match offset::find(&self.owner, read_model.name()).await {
+            Ok(Some(offset)) if offset.version == read_model.version() => Some(offset.position),
+            Ok(Some(_)) => Some(at),
+            Ok(None) | Err(_) => None,
         }
     }
 

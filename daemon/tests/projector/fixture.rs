@@ -27,13 +27,16 @@ pub struct World {
     pub pool: PgPool,
     pub log: Log,
     /// Its own, because a transaction that another test has open holds back every reader of a log in the same cluster.
-    _cluster: Cluster,
+    pub cluster: Cluster,
     commands: u64,
 }
 
 impl World {
     pub async fn new() -> Self {
-        let cluster = Cluster::start();
+        Self::on(Cluster::start()).await
+    }
+
+    pub async fn on(cluster: Cluster) -> Self {
         let database = cluster.database().await;
         let pool = database.pool().await;
         migrate::up(&pool).await.unwrap();
@@ -41,7 +44,7 @@ impl World {
             log: Log::new(pool.clone()),
             database,
             pool,
-            _cluster: cluster,
+            cluster,
             commands: 0,
         }
     }

@@ -1,8 +1,11 @@
-use crate::fixture::{MISTUDIO, Running, World, eventually, status};
+use crate::fixture::{LIMIT, MISTUDIO, Running, World, eventually, status};
 use std::time::Duration;
 use trainmaster::projector::{ProjectorError, ReadModelState};
 use trainmaster_domain::Position;
-use trainmaster_tests::history::{Draw, History};
+use trainmaster_tests::{
+    history::{Draw, History},
+    postgres::Cluster,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_daemons_projected_live_is_what_a_rebuild_makes() {
@@ -184,6 +187,55 @@ async fn connections_that_are_cut_at_random_lose_and_repeat_nothing() {
         "what was projected over broken connections differs"
     );
     running.end().await;
+}
+
+#[tokio::test]
+async fn rows_that_a_crash_of_postgres_took_are_made_again() {
+    // The log is durable at each commit; rows are as soon as the next event is.
+    let settings = ["fsync = off", "wal_writer_delay = 10s"];
+    let mut world = World::on(Cluster::start_with(&settings)).await;
+    let running = Running::start(world.projector(10));
+    let mut history = History::new(15);
+    for _ in 0..3 {
+        let last = world.live(&mut history, 30).await;
+        running.reaches(last).await;
+        world.cluster.stop();
+        world.cluster.boot();
+        // Nobody appends anything that would wake the projector.
+        eventually("all rows are there again", || async {
+            let offset: (i64, i64) = sqlx::query_as(
+                "SELECT transaction_id, sequence FROM projection.offsets WHERE schema_name = 'mistudio'",
+            )
+            .fetch_one(&world.pool)
+            .await
+            .unwrap_or_default();
+            offset == (last.transaction.cast_signed(), last.sequence)
+        })
+        .await;
+    }
+    let live = world.rows().await;
+    running.projector.rebuild(MISTUDIO).await.unwrap();
+    assert!(live == world.rows().await);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_projector_that_shuts_down_is_told_at_once() {
+    let world = World::new().await;
+    let running = Running::start(world.projector(10));
+    let projector = running.projector.clone();
+    let never = Position {
+        transaction: u64::MAX,
+        sequence: 1,
+    };
+    let waiting =
+        tokio::spawn(async move { projector.wait_for(MISTUDIO, never, LIMIT * 60).await });
+    running.end().await;
+    let waited = tokio::time::timeout(LIMIT, waiting).await.unwrap().unwrap();
+    assert!(
+        matches!(waited, Err(ProjectorError::Behind { .. })),
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
