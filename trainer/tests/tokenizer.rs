@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
 use trainmaster_trainer::tokenizer::Tokenizer;
 
 fn tests(path: &str) -> PathBuf {
@@ -74,4 +75,32 @@ fn a_model_without_a_tokenizer_says_so() {
             .code,
         "file_malformed"
     );
+}
+
+#[test]
+fn a_sentencepiece_vocabulary_inside_a_gguf_file_gives_sentencepiece_s_ids() {
+    let tokenizer = Tokenizer::open(&tests("sentencepiece-gguf/sentencepiece.gguf")).unwrap();
+    let reference =
+        Tensor::read_safetensors(tests("references/sentencepiece.safetensors")).unwrap();
+    let reference = |name: &str| {
+        reference
+            .iter()
+            .find(|(key, _)| key == name)
+            .unwrap()
+            .1
+            .shallow_clone()
+    };
+    let text = String::from_utf8(Vec::<u8>::try_from(reference("text")).unwrap()).unwrap();
+    let emma = std::fs::read_to_string(tests("texts/emma.txt")).unwrap();
+    for (text, name) in [(text, "text.ids"), (emma, "emma.ids")] {
+        let expected = Vec::<i64>::try_from(reference(name).to_kind(Kind::Int64)).unwrap();
+        let ids: Vec<i64> = tokenizer
+            .encode(&text)
+            .unwrap()
+            .into_iter()
+            .map(i64::from)
+            .collect();
+        assert_eq!(ids, expected, "{name}");
+    }
+    assert_eq!((tokenizer.bos(), tokenizer.separator()), (Some(1), Some(2)));
 }
