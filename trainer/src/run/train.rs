@@ -1,5 +1,7 @@
 //! Training an autoencoder, from a spec to a result.
 
+mod start;
+
 use super::durable;
 use super::failure::RunError;
 use super::life::Next;
@@ -10,28 +12,19 @@ use crate::autoencoder::{
     activations::ActivationSource,
     checkpoint::{self, State},
     gradient::Activation,
-    mixing_buffer::{Cursor, MixingBuffer},
-    normalization::Normalization,
-    parameters::Parameters,
-    precision::product_kind,
+    mixing_buffer::MixingBuffer,
     sae_lens::Provenance,
     sequence_order::SequenceOrder,
     training::{Step, Training},
 };
 use std::ops::ControlFlow;
-use std::path::Path;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{
     AtStep, CheckpointSaved, Finished, Record, TrainingStarted,
 };
-use trainmaster_domain::run::spec::{ResumeFrom, Train};
-
-/// Bounds of the mixing buffer, in activations, where the hyperparameters do not say.
-const SMALLEST_BUFFER: u64 = 16_384;
-const LARGEST_BUFFER: u64 = 262_144;
-const BUFFER_BATCHES: u64 = 16;
+use trainmaster_domain::run::spec::Train;
 
 /// Everything that a training in progress consists of.
 struct Session<'a> {
@@ -86,8 +79,8 @@ pub fn train(
 
     let device = device(&run.spec.resources.device)?;
     let (state, training) = match &train.resume_from {
-        Some(from) => resume(from, hyperparameters, source, device)?,
-        None => begin(run, hyperparameters, source, device)?,
+        Some(from) => start::resume(from, hyperparameters, source, device)?,
+        None => start::begin(run, hyperparameters, source, device)?,
     };
     run.say(
         Record::TrainingStarted(TrainingStarted {
@@ -122,112 +115,6 @@ pub fn train(
         batch,
     }
     .go_on()
-}
-
-fn begin(
-    run: &Run,
-    hyperparameters: &Hyperparameters,
-    source: &mut dyn ActivationSource,
-    device: Device,
-) -> Result<(State, Training), RunError> {
-    let sequences = source.sequences();
-    let order = SequenceOrder::new(hyperparameters.seed, sequences);
-    let (normalization, mean) =
-        Normalization::estimate(source, &order, &mut |_| run.life.progress())?;
-    let d_in = source.width();
-    let d_sae = d_in * i64::from(hyperparameters.expansion_factor);
-    let make = || -> Result<(Kind, Training), TchError> {
-        let kind = product_kind(hyperparameters.precision, device)?;
-        let parameters = Parameters::initial(d_in, d_sae, hyperparameters.seed, &mean)?;
-        Ok((kind, Training::new(hyperparameters, parameters, kind)?))
-    };
-    let (kind, training) =
-        make().map_err(|error| RunError::of_libtorch("making the autoencoder", &error))?;
-    let state = State {
-        format: State::FORMAT,
-        step: 0,
-        d_in,
-        d_sae,
-        seed: hyperparameters.seed,
-        sequences,
-        sequences_per_block: sequences_per_block(
-            hyperparameters,
-            source,
-            run.spec.resources.memory_limit_bytes,
-        ),
-        cursor: Cursor::default(),
-        normalization,
-        bf16: kind == Kind::BFloat16,
-    };
-    Ok((state, training))
-}
-
-fn resume(
-    from: &ResumeFrom,
-    hyperparameters: &Hyperparameters,
-    source: &dyn ActivationSource,
-    device: Device,
-) -> Result<(State, Training), RunError> {
-    let directory = Path::new(&from.path);
-    let found = durable::contents(directory)?.sha256;
-    if found != from.sha256 {
-        return Err(RunError::FileAltered {
-            path: directory.to_owned(),
-            found,
-            announced: from.sha256.clone(),
-        });
-    }
-    let state = checkpoint::read_state(directory)?;
-    let width = source.width();
-    for (what, checkpoint, now) in [
-        ("activations of width", state.d_in, width),
-        (
-            "latents",
-            state.d_sae,
-            width * i64::from(hyperparameters.expansion_factor),
-        ),
-        (
-            "sequences",
-            state.sequences as i64,
-            source.sequences() as i64,
-        ),
-    ] {
-        if checkpoint != now {
-            return Err(RunError::ShapeMismatch {
-                what: format!(
-                    "{} is of a training with {what} {checkpoint}, and now there are {now}: resume with the model, dataset and \
-                     expansionFactor that it began with",
-                    directory.display()
-                ),
-            });
-        }
-    }
-    let training = checkpoint::load(directory, &state, hyperparameters, device)?;
-    Ok((state, training))
-}
-
-fn sequences_per_block(
-    hyperparameters: &Hyperparameters,
-    source: &dyn ActivationSource,
-    memory_limit_bytes: Option<u64>,
-) -> u64 {
-    let batch = u64::from(hyperparameters.batch_size);
-    let activations = hyperparameters.buffer_tokens.map_or_else(
-        || {
-            let fits = memory_limit_bytes.map_or(u64::MAX, |limit| {
-                limit / 4 / (4 * source.width().max(1) as u64)
-            });
-            (batch * BUFFER_BATCHES)
-                .clamp(SMALLEST_BUFFER, LARGEST_BUFFER)
-                .min(fits)
-                .max(2 * batch)
-        },
-        u64::from,
-    );
-    // One half is served while the other is read.
-    (activations / 2)
-        .div_ceil(source.activations_per_sequence().max(1))
-        .clamp(1, source.sequences())
 }
 
 impl Session<'_> {
