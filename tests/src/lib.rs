@@ -1,4 +1,5 @@
 //! What the tests of every package share; the end-to-end tests themselves are in `tests/`.
 
 pub mod history;
+pub mod lab;
 pub mod postgres;
