@@ -6,7 +6,7 @@ mod processes;
 
 pub use daemon::Daemon;
 pub use history::StoredEvent;
-pub use processes::{signal, trainers_of, wait_for_trainer};
+pub use processes::{signal, trainers_of, wait_for_no_trainer, wait_for_trainer};
 
 use crate::postgres::{Cluster, TestDatabase};
 use serde_json::Value;
@@ -41,7 +41,8 @@ pub struct Steps {
 impl Lab {
     /// An empty lab on a Postgres of its own, with short intervals so that tests need not wait.
     pub async fn new() -> Self {
-        let cluster = Cluster::start();
+        // Durable, as a test may pull the server's plug.
+        let cluster = Cluster::start_with(&["fsync = off"]);
         let database = cluster.database().await;
         let pool = database.pool().await;
         let state = tempfile::Builder::new()
@@ -145,13 +146,14 @@ impl Lab {
     pub async fn furnish(&self) -> (String, String) {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer/tests");
         let path = |name: &str| fixtures.join(name).to_str().expect("UTF-8").to_owned();
-        let model = id_of(&self.cli(&["model", "add", "tiny", &path("tiny-llama")]));
+        let model = id_of(&self.cli(&["model", "add", &path("tiny-llama"), "--name", "tiny"]));
         let dataset = id_of(&self.cli(&[
             "dataset",
             "add",
-            "emma",
             &path("texts/emma.txt"),
-            "--model",
+            "--name",
+            "emma",
+            "--tokenizer",
             &model,
             "--context-length",
             "64",

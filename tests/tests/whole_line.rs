@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::time::Duration;
-use trainmaster_tests::lab::{Lab, Steps, signal, trainers_of, wait_for_trainer};
+use trainmaster_tests::lab::{
+    Lab, Steps, signal, trainers_of, wait_for_no_trainer, wait_for_trainer,
+};
 
 const SHORT: Steps = Steps {
     total: 60,
@@ -46,7 +48,7 @@ async fn a_training_is_paused_the_daemon_restarted_and_the_training_resumed() {
     lab.wait_for_status("trainings", &id, &["training"]).await;
     lab.cli(&["pause", &id]);
     lab.wait_for_status("trainings", &id, &["paused"]).await;
-    assert!(trainers_of(&lab.run_directory(&id)).is_empty());
+    wait_for_no_trainer(&lab.run_directory(&id));
     assert!(daemon.stop().success());
     let _daemon = lab.start();
     lab.cli(&["resume", &id]);
@@ -110,9 +112,7 @@ async fn a_run_that_ends_while_no_daemon_is_there_is_completed_by_the_next_one()
     let id = lab.train(&furniture, SHORT);
     let _ = wait_for_trainer(&lab.run_directory(&id));
     daemon.kill();
-    while !trainers_of(&lab.run_directory(&id)).is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait_for_no_trainer(&lab.run_directory(&id));
     let _daemon = lab.start();
     lab.wait_for_status("trainings", &id, &["completed"]).await;
     lab.assert_completed_once(&id).await;

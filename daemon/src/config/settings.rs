@@ -96,6 +96,9 @@ section! {
     [runner] RunnerSettings {
         /// The trainer program. Unset: trainmaster-trainer beside this program, else in $PATH.
         program: Option<PathBuf> = None;
+        /// The name under which this machine's runs are known; a daemon of another name cannot end them, only supersede them. Unset: the
+        /// host name.
+        host: Option<String> = None;
         /// The device that runs use: cpu, cuda:0 and so on, or auto (the first CUDA device when there is one).
         device: String = "auto".to_owned();
         /// Runs at once on the device.

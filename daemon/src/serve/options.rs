@@ -17,6 +17,7 @@ pub(super) fn dispatch(settings: &Settings, state: &StateDirectory) -> DispatchO
         u64::try_from(seconds.duration().as_millis()).unwrap_or(u64::MAX)
     };
     DispatchOptions {
+        host: runner.host.clone().unwrap_or(defaults.host),
         devices: vec![Device {
             name: device(&runner.device),
             slots: runner.concurrency as usize,

@@ -47,6 +47,22 @@ pub fn wait_for_trainer(run_directory: &Path) -> u32 {
     }
 }
 
+/// Waits until no trainer works on a run: it says its last word before it exits.
+///
+/// # Panics
+/// After 30 s.
+pub fn wait_for_no_trainer(run_directory: &Path) {
+    let begun = Instant::now();
+    while !trainers_of(run_directory).is_empty() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "a trainer still works on {}",
+            run_directory.display()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Sends a signal by name, whether or not the process is still there.
 pub fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill")
