@@ -5,19 +5,24 @@ use sqlx::{
     PgPool,
     postgres::{PgPoolOptions, PgRow},
 };
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 use trainmaster::migrate;
 use trainmaster_tests::postgres::Cluster;
 
 /// Each measurement, after which the peer has its turn.
 const SLICE: Duration = Duration::from_millis(1500);
+/// What the log must reach of the plain INSERTs.
+const TARGET: f64 = 0.7;
 /// Pairs of measurements for a number of writers.
 const ROUNDS: usize = 7;
 const PLAIN: &str = include_str!("append/plain.sql");
 const LOG: &str = include_str!("../../../daemon/src/log/append/one.sql");
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let cluster = Cluster::start_with(&["fsync=on", "shared_buffers=512MB", "wal_buffers=16MB"]);
     let database = cluster.database().await;
     let pool = PgPoolOptions::new()
@@ -36,6 +41,7 @@ async fn main() {
         "writers  plain/s    log/s  ratio   (medians of {ROUNDS} turns each; the ratio of each pair: lowest to highest)"
     );
     let mut turn = 0;
+    let mut is_fast_enough = true;
     for writers in [1, 8, 32] {
         let mut pairs = Vec::new();
         for _ in 0..=ROUNDS {
@@ -45,7 +51,13 @@ async fn main() {
             pairs.push((plain, log));
         }
         // The first pair warms up.
-        report(writers, &pairs[1..]);
+        is_fast_enough &= report(writers, &pairs[1..]) >= TARGET;
+    }
+    if is_fast_enough {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("below {TARGET} of plain INSERTs");
+        ExitCode::FAILURE
     }
 }
 
@@ -94,19 +106,22 @@ async fn write(pool: &PgPool, statement: &'static str, stream: &str, end: Instan
     version
 }
 
-fn report(writers: usize, pairs: &[(f64, f64)]) {
+/// Prints a line and returns the median of the ratios.
+fn report(writers: usize, pairs: &[(f64, f64)]) -> f64 {
     let median = |mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     let mut ratios: Vec<f64> = pairs.iter().map(|(plain, log)| log / plain).collect();
     ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ratios.len() / 2];
     println!(
         "{writers:>7} {:>8.0} {:>8.0}   {:.2}   ({:.2} to {:.2})",
         median(pairs.iter().map(|pair| pair.0).collect()),
         median(pairs.iter().map(|pair| pair.1).collect()),
-        ratios[ratios.len() / 2],
+        ratio,
         ratios[0],
         ratios[ratios.len() - 1],
     );
+    ratio
 }
