@@ -61,7 +61,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
             Command::Show { id } => show::show(&client, &id, output).await,
-            Command::Watch { id } => watch::watch(&client, &id, output).await,
+            Command::Watch { id } => watch::watch(&client, &id, None, output).await,
             Command::Pause(arguments) => {
                 state_change::run(&client, "pause", arguments, output).await
             }

@@ -93,7 +93,7 @@ fn print(events: &[Value], output: Output) -> Result<(), Failure> {
             )
         })?;
         output.line(format!(
-            "{}  {:<12} {} v{:<5} {:<22} {:<10} {}",
+            "{}  {:<12}  {:<29}  {:>5}  {:<20}  {:<10}  {}",
             format::time(event.recorded_at),
             event.position,
             event.stream,

@@ -184,8 +184,11 @@ pub(super) async fn show_model(
         .map(|map| {
             let parts: Vec<String> = map
                 .iter()
-                .filter(|(_, value)| value.is_number() || value.is_string())
-                .map(|(name, value)| format!("{name} {value}"))
+                .filter_map(|(name, value)| match value {
+                    Value::Number(number) => Some(format!("{name} {number}")),
+                    Value::String(text) => Some(format!("{name} {text}")),
+                    _ => None,
+                })
                 .collect();
             parts.join(", ")
         })
@@ -301,6 +304,7 @@ async fn finish(
             id: &answer.id,
             good: &["ready"],
             bad: &["error"],
+            since: answer.position.as_deref(),
             limit: Duration::from_secs(request.timeout),
         };
         wait(client, wanted, output).await?;

@@ -38,6 +38,7 @@ pub(super) async fn run(
             id,
             good,
             bad,
+            since: answer.position.as_deref(),
             limit: Duration::from_secs(arguments.request.timeout),
         };
         wait(client, wanted, output).await?;

@@ -35,7 +35,7 @@ pub(super) async fn train(
         output.line(&answer.id);
     }
     if arguments.watch {
-        watch::watch(client, &answer.id, output).await
+        watch::watch(client, &answer.id, answer.position.as_deref(), output).await
     } else {
         Ok(ExitCode::SUCCESS)
     }

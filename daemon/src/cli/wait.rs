@@ -30,6 +30,8 @@ pub(super) struct Wanted<'a> {
     pub(super) good: &'a [&'a str],
     /// The statuses from which the good ones cannot be reached by waiting.
     pub(super) bad: &'a [&'a str],
+    /// What is read must be at least so new: the position of what was just asked for.
+    pub(super) since: Option<&'a str>,
     /// How long at most.
     pub(super) limit: Duration,
 }
@@ -66,15 +68,18 @@ async fn follow(client: &Client, wanted: Wanted<'_>, output: Output) -> Result<R
         ("stream", Some(wanted.id.to_owned())),
     ];
     let mut stream = EventStream::open(client, &filters, None).await?;
+    let row_at = async |position: &str| -> Result<Row, Failure> {
+        let (category, id) = (wanted.category, encode(wanted.id));
+        client
+            .get(&format!("/v1/{category}s/{id}?at_least={position}"))
+            .await
+    };
+    if let Some(since) = wanted.since {
+        row_at(since).await?;
+    }
     let mut said = String::new();
     loop {
-        let path = format!(
-            "/v1/{}s/{}?at_least={}",
-            wanted.category,
-            encode(wanted.id),
-            stream.position()
-        );
-        let row: Row = client.get(&path).await?;
+        let row = row_at(stream.position()).await?;
         let now = match row.progress {
             Some(percent) if !wanted.good.contains(&row.status.as_str()) => {
                 format!(

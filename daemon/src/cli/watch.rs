@@ -18,13 +18,22 @@ use tokio::time::timeout;
 /// A failed attempt is followed by the next one's announcement in the same moment, if there is a next one.
 const AFTER_FAILURE: Duration = Duration::from_millis(700);
 
-pub(super) async fn watch(client: &Client, id: &str, output: Output) -> Result<ExitCode, Failure> {
+/// Follows a training that is there since the position `since`, if that is known.
+pub(super) async fn watch(
+    client: &Client,
+    id: &str,
+    since: Option<&str>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
     // First the stream, then the state at its beginning: nothing is lost between the two.
     let filters = [
         ("category", Some("training".to_owned())),
         ("stream", Some(id.to_owned())),
     ];
     let mut stream = EventStream::open(client, &filters, None).await?;
+    if let Some(since) = since {
+        detail(client, id, since).await?;
+    }
     let detail = detail(client, id, stream.position()).await?;
     let mut progress = Progress::of(&detail);
     let view = View::new(output, &progress);

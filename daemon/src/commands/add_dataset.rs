@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use trainmaster_domain::{
     dataset::{Dataset, DatasetCommand, DatasetSource, Downloaded, Registered},
     id::{DatasetId, ModelId},
-    model::Model,
+    model::{Model, ModelStatus},
 };
 use utoipa::ToSchema;
 
@@ -72,9 +72,15 @@ impl Commands {
         let files = tokio::task::spawn_blocking(move || source::examine(&path))
             .await
             .map_err(|_| CommandError::ShuttingDown)??;
-        let (model_id, _) = self
+        let (model_id, model) = self
             .resolve::<Model>(&command.tokenizer_model, false)
             .await?;
+        if model.status() == ModelStatus::Error {
+            return Err(CommandError::InError {
+                what: "model",
+                id: model_id,
+            });
+        }
         let register = DatasetCommand::RegisterLocal {
             registered: Registered {
                 name: command.name.unwrap_or_else(|| files.default_name()),

@@ -125,6 +125,22 @@ pub(super) fn invalid_query(problem: impl std::fmt::Display) -> Problem {
     )
 }
 
+/// The one parameter in a path, as text.
+pub(super) struct Segment(pub(super) String);
+
+impl FromRequestParts<AppState> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        axum::extract::Path::<String>::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(text)| Self(text))
+            .map_err(|rejection| {
+                Problem::new(StatusCode::BAD_REQUEST, "invalid_id", rejection.body_text())
+            })
+    }
+}
+
 /// The id in a path: any text that can be an id.
 pub(super) struct Id(pub(super) String);
 
@@ -132,12 +148,7 @@ impl FromRequestParts<AppState> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let axum::extract::Path(text) =
-            axum::extract::Path::<String>::from_request_parts(parts, state)
-                .await
-                .map_err(|rejection| {
-                    Problem::new(StatusCode::BAD_REQUEST, "invalid_id", rejection.body_text())
-                })?;
+        let Segment(text) = Segment::from_request_parts(parts, state).await?;
         // All ids are of one alphabet.
         TrainingId::new(text)
             .map(|id| Self(id.into()))

@@ -3,7 +3,7 @@
 use super::{
     AppState, Problem,
     answer::{Answer, Wait, answer},
-    extract::{Body, Id, NoBody, Parameters},
+    extract::{Body, Id, NoBody, Parameters, Segment},
     schema::{AtLeast, List, one},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn get(
     State(state): State<AppState>,
-    axum::extract::Path(given): axum::extract::Path<String>,
+    Segment(given): Segment,
     Parameters(at_least): Parameters<AtLeast>,
 ) -> Result<Json<Model>, Problem> {
     state.show_at_least(at_least.position()?).await?;

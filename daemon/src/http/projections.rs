@@ -1,6 +1,10 @@
 //! `/v1/projections`: the tables that applications read.
 
-use super::{AppState, Problem, extract::NoBody, long_running};
+use super::{
+    AppState, Problem,
+    extract::{NoBody, Segment},
+    long_running,
+};
 use crate::projector::{ProjectorError, ReadModelStatus};
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
@@ -37,7 +41,7 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Projectio
 )]
 pub(super) async fn rebuild(
     State(state): State<AppState>,
-    axum::extract::Path(name): axum::extract::Path<String>,
+    Segment(name): Segment,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let read_model = ReadModel::ALL

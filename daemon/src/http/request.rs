@@ -109,9 +109,34 @@ impl FromRequestParts<AppState> for Caller {
         Ok(Self {
             actor: if by_cli { "cli" } else { "http" }.to_owned(),
             request_id,
-            traceparent: telemetry::traceparent(),
+            traceparent: telemetry::traceparent().or_else(|| {
+                text(&parts.headers, &TRACEPARENT)
+                    .filter(|given| is_traceparent(given))
+                    .map(str::to_owned)
+            }),
             unique: Ulid::generate(),
             idempotency_key,
         })
+    }
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, as W3C Trace Context has it: neither id may be zero.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts.as_slice() {
+        ["00", trace, span, flags] => {
+            is_hex(trace, 32)
+                && is_hex(span, 16)
+                && is_hex(flags, 2)
+                && trace.bytes().any(|b| b != b'0')
+                && span.bytes().any(|b| b != b'0')
+        }
+        _ => false,
     }
 }

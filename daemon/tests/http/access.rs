@@ -1,7 +1,9 @@
 //! Who may come in, and how much at once.
 
-use crate::{client, fixture::Interface};
-use axum::{body::Body, http::Request};
+use crate::{
+    client,
+    fixture::{Interface, tiny_llama},
+};
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -218,16 +220,44 @@ async fn too_many_requests_at_once_are_asked_to_come_again_but_health_is_answere
 }
 
 #[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let interface = Interface::with(HttpOptions {
+        request_timeout: Duration::from_millis(300),
+        ..HttpOptions::default()
+    })
+    .await;
+    let mut locked = interface.log.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE mistudio.models IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    let answer = interface.get("/v1/models").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (503, "timed_out"),
+        "{answer:?}"
+    );
+    locked.rollback().await.unwrap();
+    assert_eq!(interface.get("/v1/models").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_request_keeps_its_name_and_its_trace() {
     let interface = Interface::new().await;
-    let request = Request::get("/v1/models")
-        .header("x-request-id", "abc-1")
-        .body(Body::empty())
-        .unwrap();
-    assert_eq!(
-        interface.send(request).await.headers["x-request-id"],
-        "abc-1"
-    );
-    let given = interface.get("/v1/models").await;
-    assert_eq!(given.headers["x-request-id"].len(), 26);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("x-request-id", "abc-1"), ("traceparent", trace)];
+    let body = serde_json::json!({ "path": tiny_llama() });
+    let answer = interface
+        .post_with("/v1/models", body.clone(), &headers)
+        .await;
+    assert_eq!(answer.headers["x-request-id"], "abc-1");
+    let event = &interface.get("/v1/events?last=1").await.body["items"][0];
+    assert_eq!(event["metadata"]["correlation_id"], "abc-1");
+    assert_eq!(event["metadata"]["traceparent"], trace);
+
+    let nonsense = [("x-request-id", "a b"), ("traceparent", "00-0-0-0")];
+    let answer = interface.post_with("/v1/models", body, &nonsense).await;
+    assert_eq!(answer.headers["x-request-id"].len(), 26);
+    let event = &interface.get("/v1/events?last=1").await.body["items"][0];
+    assert_eq!(event["metadata"]["traceparent"], serde_json::Value::Null);
 }

@@ -6,7 +6,6 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use serde_json::{Value, json};
-use trainmaster_domain::Position;
 
 fn is_problem(answer: &Answer, status: u16, code: &str, about: &str) {
     assert_eq!(
@@ -49,6 +48,8 @@ async fn queries_that_cannot_be_are_named() {
         ("/v1/models?status=paused", "invalid_query"),
         ("/v1/models/%00", "invalid_id"),
         ("/v1/models/%0A", "invalid_id"),
+        ("/v1/models/%FF", "invalid_id"),
+        ("/v1/datasets/%C3%28", "invalid_id"),
         ("/v1/trainings?status=ready", "invalid_query"),
         ("/v1/trainings?model=%20", "invalid_query"),
         ("/v1/trainings?dataset=../x", "invalid_query"),
@@ -297,7 +298,7 @@ async fn a_body_must_be_json_of_the_right_shape_and_size() {
         let shown: String = body.chars().take(60).collect();
         is_problem(&answer, status, code, &format!("{path} {shown}"));
     }
-    assert_eq!(interface.log.head().await.unwrap(), Position::START);
+    assert_eq!(interface.events().await, 0);
 }
 
 #[tokio::test]
@@ -330,7 +331,7 @@ async fn a_model_that_cannot_be_is_refused_with_the_reason() {
         let answer = interface.post("/v1/models", body.clone()).await;
         is_problem(&answer, 422, code, &body.to_string());
     }
-    assert_eq!(interface.log.head().await.unwrap(), Position::START);
+    assert_eq!(interface.events().await, 0);
 }
 
 #[tokio::test]
@@ -349,7 +350,7 @@ async fn a_dataset_that_cannot_be_is_refused_with_the_reason() {
             json!({ "path": tiny_llama(), "name": "twin" }),
         )
         .await;
-    let before = interface.log.head().await.unwrap();
+    let before = interface.events().await;
     let path = interface.book();
     for (body, code) in [
         (
@@ -404,14 +405,14 @@ async fn a_dataset_that_cannot_be_is_refused_with_the_reason() {
         let answer = interface.post("/v1/datasets", body.clone()).await;
         is_problem(&answer, 422, code, &body.to_string());
     }
-    assert_eq!(interface.log.head().await.unwrap(), before);
+    assert_eq!(interface.events().await, before);
 }
 
 #[tokio::test]
 async fn a_training_that_cannot_be_is_refused_with_the_reason() {
     let interface = Interface::new().await;
     let (model, dataset) = interface.model_and_dataset().await;
-    interface.inspect_model(&model, 3).await;
+    let inspected = interface.inspect_model(&model, 3).await;
     let other = interface
         .post(
             "/v1/models",
@@ -421,11 +422,11 @@ async fn a_training_that_cannot_be_is_refused_with_the_reason() {
         .text("id");
     let wanted = |hyperparameters: Value| json!({ "model": model, "dataset": dataset, "hyperparameters": hyperparameters });
     // The layers of a model are known to the read model as soon as it shows the inspection.
-    let head = interface.log.head().await.unwrap();
-    interface
-        .get(&format!("/v1/models/{model}?at_least={head}"))
+    let shown = interface
+        .get(&format!("/v1/models/{model}?at_least={inspected}"))
         .await;
-    let before = interface.log.head().await.unwrap();
+    assert_eq!(shown.body["status"], "ready", "{shown:?}");
+    let before = interface.events().await;
     for (body, status, code) in [
         (
             json!({ "model": "m_none", "dataset": dataset }),
@@ -488,7 +489,7 @@ async fn a_training_that_cannot_be_is_refused_with_the_reason() {
         let answer = interface.post("/v1/trainings", body.clone()).await;
         is_problem(&answer, status, code, &body.to_string());
     }
-    assert_eq!(interface.log.head().await.unwrap(), before);
+    assert_eq!(interface.events().await, before);
 }
 
 #[tokio::test]
@@ -534,6 +535,9 @@ async fn what_is_in_error_is_no_ground_for_a_training() {
     interface.fail_model(&model).await;
     let answer = interface.post("/v1/trainings", body).await;
     is_problem(&answer, 409, "model_in_error", "the model");
+    let body = json!({ "path": interface.book(), "tokenizer_model": model });
+    let answer = interface.post("/v1/datasets", body).await;
+    is_problem(&answer, 409, "model_in_error", "the model of a dataset");
     let retried = interface
         .post(&format!("/v1/models/{model}/retry"), Value::Null)
         .await;

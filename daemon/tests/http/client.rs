@@ -1,15 +1,20 @@
 //! The command line, as a program, against the interface on a socket.
 
-use crate::fixture::{Interface, tiny_llama};
+use crate::fixture::{Interface, patient, tiny_llama};
 use serde_json::{Value, json};
-use std::{path::PathBuf, process::Stdio};
-use tokio::process::Command;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use trainmaster::http::{self, Listener};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+use tokio::{process::Command, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use trainmaster::http::{self, AppState, Listener};
 
+/// The interface on a socket, as a daemon of its own that can be ended and started again.
 pub struct Served {
     socket: PathBuf,
-    _end: DropGuard,
+    end: CancellationToken,
+    serving: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -29,14 +34,17 @@ pub async fn serve(interface: &Interface) -> Served {
     let socket = interface.directory.path().join("s.sock");
     let listener = Listener::unix(&socket, 0o600).await.unwrap();
     let end = CancellationToken::new();
-    tokio::spawn(http::serve(
-        vec![listener],
-        interface.state.clone(),
+    let state = AppState::new(
+        patient(),
+        interface.log.clone(),
+        interface.projector.clone(),
         end.clone(),
-    ));
+    );
+    let serving = tokio::spawn(http::serve(vec![listener], state, end.clone()));
     Served {
         socket,
-        _end: end.drop_guard(),
+        end,
+        serving,
     }
 }
 
@@ -58,6 +66,16 @@ pub async fn run(arguments: &[&str]) -> Ran {
 }
 
 impl Served {
+    /// Ends it, as at a restart.
+    pub async fn end(self) {
+        self.end.cancel();
+        self.serving.await.unwrap();
+    }
+
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     pub async fn run(&self, arguments: &[&str]) -> Ran {
         let socket = ["--socket", self.socket.to_str().unwrap()];
         run(&[&socket, arguments].concat()).await

@@ -4,7 +4,11 @@ use crate::{client, fixture::Interface};
 use axum::{body::Body, http::Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 use tower::ServiceExt;
 use trainmaster::http::HttpOptions;
 
@@ -220,4 +224,31 @@ async fn the_command_line_waits_for_a_pause_and_watches_to_the_end() {
         watched.stdout.contains("paused at step 0 of 100"),
         "{watched:?}"
     );
+}
+
+#[tokio::test]
+async fn a_watcher_outlives_a_restart_of_the_daemon() {
+    let interface = Interface::new().await;
+    let id = interface.training().await;
+    interface.run_training(&id).await;
+    let served = client::serve(&interface).await;
+    let mut watcher = Command::new(env!("CARGO_BIN_EXE_trainmaster"))
+        .arg("--socket")
+        .arg(served.socket())
+        .args(["watch", &id, "--json"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    assert!(first.contains("\"status\":\"training\""), "{first}");
+    served.end().await;
+    interface
+        .training_says(&id, 3, json!({ "record": "paused", "step": 0 }))
+        .await;
+    let _again = client::serve(&interface).await;
+    let next = lines.next_line().await.unwrap().unwrap();
+    assert!(next.contains("\"status\":\"paused\""), "{next}");
+    assert_eq!(watcher.wait().await.unwrap().code(), Some(6));
 }

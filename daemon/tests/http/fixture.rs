@@ -22,6 +22,7 @@ pub struct Interface {
     pub app: Router,
     pub state: AppState,
     pub log: Log,
+    pub projector: Projector,
     pub directory: tempfile::TempDir,
     pub shutdown: CancellationToken,
     _end: DropGuard,
@@ -50,27 +51,28 @@ impl Answer {
 
 impl Interface {
     pub async fn new() -> Self {
-        Self::with(HttpOptions {
-            wait: Duration::from_secs(20),
-            ..HttpOptions::default()
-        })
-        .await
+        Self::with(patient()).await
     }
 
     pub async fn with(options: HttpOptions) -> Self {
-        let pool = TestDatabase::new().await.pool().await;
+        Self::over(TestDatabase::new().await, options).await
+    }
+
+    pub async fn over(database: TestDatabase, options: HttpOptions) -> Self {
+        let pool = database.pool().await;
         migrate::up(&pool).await.unwrap();
         let log = Log::new(pool.clone());
         let projector = Projector::new(log.clone(), pool, ProjectorOptions::default());
         let shutdown = CancellationToken::new();
         tokio::spawn(projector.clone().run(shutdown.clone()));
-        let state = AppState::new(options, log.clone(), projector, shutdown.clone());
+        let state = AppState::new(options, log.clone(), projector.clone(), shutdown.clone());
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("book.txt"), "Call me Ishmael.").unwrap();
         let interface = Self {
             app: http::router(state.clone()),
             state,
             log,
+            projector,
             directory,
             _end: shutdown.clone().drop_guard(),
             shutdown,
@@ -161,6 +163,14 @@ impl Interface {
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("id")
+    }
+}
+
+/// Answers that wait for the read model however busy the machine is.
+pub fn patient() -> HttpOptions {
+    HttpOptions {
+        wait: Duration::from_secs(20),
+        ..HttpOptions::default()
     }
 }
 

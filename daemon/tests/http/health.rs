@@ -1,7 +1,9 @@
 //! Health, as the document of the database shows it.
 
-use crate::fixture::Interface;
+use crate::fixture::{Interface, patient};
 use serde_json::{Value, json};
+use std::time::Duration;
+use trainmaster_tests::postgres::Cluster;
 
 #[tokio::test]
 async fn a_healthy_database_is_told_as_its_document_shows() {
@@ -69,4 +71,40 @@ async fn without_its_database_the_daemon_lives_but_is_not_ready() {
         );
         assert!(answer.headers.contains_key("retry-after"));
     }
+}
+
+#[tokio::test]
+async fn a_database_that_goes_and_comes_back_is_told_as_such_and_nothing_else_is_needed() {
+    // Durable: what was acknowledged must be there after the crash.
+    let cluster = Cluster::start_with(&[]);
+    let interface = Interface::over(cluster.database().await, patient()).await;
+    interface.model().await;
+    cluster.stop();
+    let answer = interface.get("/v1/models").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (503, "database_unavailable"),
+        "{answer:?}"
+    );
+    assert_eq!(interface.get("/health/db").await.status, 500);
+    cluster.boot();
+    let answer = interface.get("/v1/models").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(interface.get("/health/db").await.status, 200);
+    // The tables may have lost their last moments, which the log has: they are made up for without being asked.
+    let made_up = async {
+        loop {
+            let models = interface.get("/v1/models").await.body;
+            if models["items"]
+                .as_array()
+                .is_some_and(|items| items.len() == 1)
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), made_up)
+        .await
+        .expect("the model does not come back");
 }

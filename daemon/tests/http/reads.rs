@@ -102,10 +102,9 @@ async fn a_running_training_shows_its_latest_step_its_speed_and_its_metrics_thin
         "reconstruction_error": column(0.1), "dead_neurons": steps, "explained_variance": column(0.01),
         "learning_rate": column(0.001), "at": steps.iter().map(|_| at).collect::<Vec<_>>(), "tokens_per_second": 1234.5
     });
-    interface.training_says(&id, 3, metrics).await;
-    let head = interface.log.head().await.unwrap();
+    let recorded = interface.training_says(&id, 3, metrics).await;
     let training = interface
-        .get(&format!("/v1/trainings/{id}?at_least={head}"))
+        .get(&format!("/v1/trainings/{id}?at_least={recorded}"))
         .await
         .body;
     assert_eq!(training["status"], "training");

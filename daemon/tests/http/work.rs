@@ -3,7 +3,7 @@
 use crate::fixture::Interface;
 use serde_json::json;
 use trainmaster_domain::{
-    Aggregate, Metadata,
+    Aggregate, Metadata, Position,
     attempt::{Claim, Report, RetryPolicy},
     dataset::{Dataset, DatasetCommand},
     model::{Model, ModelCommand},
@@ -12,7 +12,8 @@ use trainmaster_domain::{
 };
 
 impl Interface {
-    async fn execute<A: Aggregate>(&self, id: &str, command: A::Command)
+    /// Where its last event stands.
+    async fn execute<A: Aggregate>(&self, id: &str, command: A::Command) -> Position
     where
         A::Command: Clone,
     {
@@ -25,7 +26,15 @@ impl Interface {
             traceparent: None,
         };
         let executed = self.log.execute::<A>(id, command, metadata).await.unwrap();
-        assert!(!executed.events.is_empty());
+        executed.position.expect("it caused nothing")
+    }
+
+    /// How many events there are. (The log's head would not do: what other tests have open holds it back.)
+    pub async fn events(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM log.events")
+            .fetch_one(self.log.pool())
+            .await
+            .unwrap()
     }
 
     async fn claim(&self) -> Claim {
@@ -56,9 +65,9 @@ impl Interface {
         self.execute::<Training>(id, claim).await;
     }
 
-    pub async fn training_says(&self, id: &str, seq: u64, record: serde_json::Value) {
+    pub async fn training_says(&self, id: &str, seq: u64, record: serde_json::Value) -> Position {
         let report = TrainingCommand::Report(self.report(seq, record).await);
-        self.execute::<Training>(id, report).await;
+        self.execute::<Training>(id, report).await
     }
 
     /// Claimed and training, at its first step.
@@ -72,7 +81,7 @@ impl Interface {
         .await;
     }
 
-    pub async fn inspect_model(&self, id: &str, layers: u32) {
+    pub async fn inspect_model(&self, id: &str, layers: u32) -> Position {
         self.execute::<Model>(id, ModelCommand::Claim(self.claim().await))
             .await;
         let found = json!({
@@ -80,7 +89,7 @@ impl Interface {
             "architecture_config": { "num_layers": layers, "hidden_size": 8 }
         });
         self.execute::<Model>(id, ModelCommand::Report(self.report(2, found).await))
-            .await;
+            .await
     }
 
     pub async fn fail_dataset(&self, id: &str) {
