@@ -2,7 +2,7 @@
 
 use crate::{
     Lease,
-    run::journal::{FailureClass, JournalRecord},
+    run::journal::{Failure, FailureClass, JournalRecord},
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -280,18 +280,74 @@ impl Attempts {
             self.crashes = 0;
         }
     }
+
+    /// What a run's own failure means: it fails, and is tried again when the infrastructure is to blame and the cap allows it.
+    pub(crate) fn after_failure(
+        &self,
+        (lease, seq): (Lease, u64),
+        failure: Failure,
+        now: DateTime<Utc>,
+        policy: RetryPolicy,
+    ) -> AfterFailure {
+        let failed = Failed {
+            lease,
+            seq,
+            code: failure.code,
+            message: failure.message,
+        };
+        match failure.class {
+            FailureClass::Workload => AfterFailure::Final(failed),
+            FailureClass::Infrastructure => {
+                let crashes = self.crashes.saturating_add(1);
+                match policy.next(crashes, now) {
+                    Some(retried) => AfterFailure::Again(failed, retried),
+                    None => AfterFailure::GivenUp(Failed {
+                        seq,
+                        ..poison(lease, crashes, &failed.message)
+                    }),
+                }
+            }
+        }
+    }
+
+    /// What the loss of a run means: its lease expires, and it is tried again or, past the cap, given up.
+    ///
+    /// # Errors
+    /// [`LeaseRefusal::Stale`] when another lease has superseded it.
+    pub(crate) fn after_loss(
+        &self,
+        loss: &Loss,
+    ) -> Result<(LeaseExpired, Result<Retried, Failed>), LeaseRefusal> {
+        self.fence(loss.lease)?;
+        let crashes = self.crashes.saturating_add(1);
+        let expired = LeaseExpired {
+            lease: loss.lease,
+            reason: loss.reason,
+            message: loss.message.clone(),
+        };
+        let next = loss
+            .policy
+            .next(crashes, loss.now)
+            .ok_or_else(|| poison(loss.lease, crashes, &loss.message));
+        Ok((expired, next))
+    }
 }
 
-/// Whether a failure that the trainer reports is worth another attempt.
-pub(crate) fn is_retryable(class: FailureClass) -> bool {
-    class == FailureClass::Infrastructure
+/// What a failure that a run reports means.
+pub(crate) enum AfterFailure {
+    /// The same input would fail again.
+    Final(Failed),
+    /// Another attempt may succeed.
+    Again(Failed, Retried),
+    /// It might, but has not too often.
+    GivenUp(Failed),
 }
 
 /// The code of work that was lost too often.
 pub const POISON: &str = "poison";
 
 /// The sentence that goes with [`POISON`].
-pub(crate) fn poison(lease: Lease, crashes: u32, last: &str) -> Failed {
+fn poison(lease: Lease, crashes: u32, last: &str) -> Failed {
     Failed {
         lease,
         seq: 0,

@@ -7,7 +7,7 @@ pub use event::{DatasetEvent, Downloaded, Ingested, Progressed, Registered, Toke
 
 use crate::{
     Aggregate, Category, Event,
-    attempt::{Attempts, Claim, LeaseExpired, LeaseRefusal, Loss, Report, Retried, poison},
+    attempt::{Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
 };
 use serde::{Deserialize, Serialize};
@@ -211,20 +211,14 @@ impl Dataset {
     }
 
     fn lose_lease(&self, loss: &Loss) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
-        self.attempts.fence(loss.lease)?;
-        let crashes = self.attempts.crashes.saturating_add(1);
-        let expired = DatasetEvent::DatasetLeaseExpired(LeaseExpired {
-            lease: loss.lease,
-            reason: loss.reason,
-            message: loss.message.clone(),
-        });
-        Ok(match loss.policy.next(crashes, loss.now) {
-            Some(retried) => vec![expired, DatasetEvent::DatasetRetried(retried)],
-            None => vec![
-                expired,
-                DatasetEvent::DatasetFailed(poison(loss.lease, crashes, &loss.message)),
-            ],
-        })
+        let (expired, next) = self.attempts.after_loss(loss)?;
+        Ok(vec![
+            DatasetEvent::DatasetLeaseExpired(expired),
+            match next {
+                Ok(retried) => DatasetEvent::DatasetRetried(retried),
+                Err(poisoned) => DatasetEvent::DatasetFailed(poisoned),
+            },
+        ])
     }
 
     fn retry(&self) -> Result<Vec<DatasetEvent>, DatasetRefusal> {

@@ -6,7 +6,7 @@ pub use event::{Downloaded, Inspected, ModelEvent, Registered};
 
 use crate::{
     Aggregate, Category, Event,
-    attempt::{Attempts, Claim, Failed, LeaseRefusal, Loss, Report, Retried, is_retryable, poison},
+    attempt::{AfterFailure, Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
     run::journal::Record,
 };
@@ -214,26 +214,18 @@ impl Model {
                 architecture_config: found.architecture_config,
             })]),
             Record::Failed(failure) => {
-                let failed = Failed {
-                    lease,
-                    seq,
-                    code: failure.code,
-                    message: failure.message,
-                };
-                if !is_retryable(failure.class) {
-                    return Ok(vec![ModelEvent::ModelFailed(failed)]);
-                }
-                let crashes = self.attempts.crashes.saturating_add(1);
-                Ok(match report.policy.next(crashes, report.now) {
-                    Some(retried) => vec![
-                        ModelEvent::ModelFailed(failed),
-                        ModelEvent::ModelRetried(retried),
-                    ],
-                    None => {
-                        vec![ModelEvent::ModelFailed(Failed {
-                            seq,
-                            ..poison(lease, crashes, &failed.message)
-                        })]
+                let after =
+                    self.attempts
+                        .after_failure((lease, seq), failure, report.now, report.policy);
+                Ok(match after {
+                    AfterFailure::Final(failed) | AfterFailure::GivenUp(failed) => {
+                        vec![ModelEvent::ModelFailed(failed)]
+                    }
+                    AfterFailure::Again(failed, retried) => {
+                        vec![
+                            ModelEvent::ModelFailed(failed),
+                            ModelEvent::ModelRetried(retried),
+                        ]
                     }
                 })
             }
@@ -244,20 +236,14 @@ impl Model {
     }
 
     fn lose_lease(&self, loss: &Loss) -> Result<Vec<ModelEvent>, ModelRefusal> {
-        self.attempts.fence(loss.lease)?;
-        let crashes = self.attempts.crashes.saturating_add(1);
-        let expired = ModelEvent::ModelLeaseExpired(crate::attempt::LeaseExpired {
-            lease: loss.lease,
-            reason: loss.reason,
-            message: loss.message.clone(),
-        });
-        Ok(match loss.policy.next(crashes, loss.now) {
-            Some(retried) => vec![expired, ModelEvent::ModelRetried(retried)],
-            None => vec![
-                expired,
-                ModelEvent::ModelFailed(poison(loss.lease, crashes, &loss.message)),
-            ],
-        })
+        let (expired, next) = self.attempts.after_loss(loss)?;
+        Ok(vec![
+            ModelEvent::ModelLeaseExpired(expired),
+            match next {
+                Ok(retried) => ModelEvent::ModelRetried(retried),
+                Err(poisoned) => ModelEvent::ModelFailed(poisoned),
+            },
+        ])
     }
 
     fn retry(&self) -> Result<Vec<ModelEvent>, ModelRefusal> {

@@ -1,7 +1,7 @@
 //! What the run that reads and tokenises a dataset says becomes events.
 
 use crate::{
-    attempt::{Failed, Report, is_retryable, poison},
+    attempt::{AfterFailure, Report},
     dataset::{
         Dataset, DatasetEvent, DatasetRefusal, DatasetStatus, Ingested, Progressed, Tokenized,
     },
@@ -50,26 +50,18 @@ impl Dataset {
                 })])
             }
             Record::Failed(failure) => {
-                let failed = Failed {
-                    lease,
-                    seq,
-                    code: failure.code,
-                    message: failure.message,
-                };
-                if !is_retryable(failure.class) {
-                    return Ok(vec![DatasetEvent::DatasetFailed(failed)]);
-                }
-                let crashes = self.attempts.crashes.saturating_add(1);
-                Ok(match report.policy.next(crashes, report.now) {
-                    Some(retried) => vec![
-                        DatasetEvent::DatasetFailed(failed),
-                        DatasetEvent::DatasetRetried(retried),
-                    ],
-                    None => {
-                        vec![DatasetEvent::DatasetFailed(Failed {
-                            seq,
-                            ..poison(lease, crashes, &failed.message)
-                        })]
+                let after =
+                    self.attempts
+                        .after_failure((lease, seq), failure, report.now, report.policy);
+                Ok(match after {
+                    AfterFailure::Final(failed) | AfterFailure::GivenUp(failed) => {
+                        vec![DatasetEvent::DatasetFailed(failed)]
+                    }
+                    AfterFailure::Again(failed, retried) => {
+                        vec![
+                            DatasetEvent::DatasetFailed(failed),
+                            DatasetEvent::DatasetRetried(retried),
+                        ]
                     }
                 })
             }

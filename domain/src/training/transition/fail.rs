@@ -2,7 +2,7 @@
 
 use crate::{
     Lease,
-    attempt::{Failed, RetryPolicy, is_retryable, poison},
+    attempt::{AfterFailure, Failed, RetryPolicy},
     run::journal::Failure,
     training::{Training, TrainingEvent, TrainingRefusal, TrainingStatus},
 };
@@ -23,26 +23,19 @@ impl Training {
                 wanted: "failed",
             });
         }
-        let failed = Failed {
-            lease,
-            seq,
-            code: failure.code,
-            message: failure.message,
-        };
-        if !is_retryable(failure.class) {
-            return Ok(vec![TrainingEvent::TrainingFailed(failed)]);
-        }
-        let crashes = self.attempts.crashes.saturating_add(1);
-        Ok(match policy.next(crashes, now) {
-            Some(retried) => vec![
-                TrainingEvent::TrainingErrored(failed),
-                TrainingEvent::TrainingRetried(retried),
-            ],
-            None => {
-                let given_up = poison(lease, crashes, &failed.message);
-                vec![TrainingEvent::TrainingErrored(Failed { seq, ..given_up })]
-            }
-        })
+        Ok(
+            match self
+                .attempts
+                .after_failure((lease, seq), failure, now, policy)
+            {
+                AfterFailure::Final(failed) => vec![TrainingEvent::TrainingFailed(failed)],
+                AfterFailure::GivenUp(failed) => vec![TrainingEvent::TrainingErrored(failed)],
+                AfterFailure::Again(failed, retried) => vec![
+                    TrainingEvent::TrainingErrored(failed),
+                    TrainingEvent::TrainingRetried(retried),
+                ],
+            },
+        )
     }
 
     pub(in crate::training) fn on_failed(&mut self, failed: &Failed) -> bool {

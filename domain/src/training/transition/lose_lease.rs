@@ -1,7 +1,7 @@
 //! initializing, training → error: the run is gone without a word. It is tried again after a back-off, up to a cap.
 
 use crate::{
-    attempt::{LeaseExpired, Loss, poison},
+    attempt::{LeaseExpired, Loss},
     run::control::Request,
     training::{Paused, Training, TrainingEvent, TrainingRefusal, TrainingStatus},
 };
@@ -11,7 +11,7 @@ impl Training {
         &self,
         loss: &Loss,
     ) -> Result<Vec<TrainingEvent>, TrainingRefusal> {
-        self.attempts.fence(loss.lease)?;
+        let (expired, next) = self.attempts.after_loss(loss)?;
         if self.requested == Some(Request::Pause) {
             // It was to rest; it rests where it can go on from.
             return Ok(vec![TrainingEvent::TrainingPaused(Paused {
@@ -21,19 +21,13 @@ impl Training {
                 forced: true,
             })]);
         }
-        let crashes = self.attempts.crashes.saturating_add(1);
-        let expired = TrainingEvent::TrainingLeaseExpired(LeaseExpired {
-            lease: loss.lease,
-            reason: loss.reason,
-            message: loss.message.clone(),
-        });
-        Ok(match loss.policy.next(crashes, loss.now) {
-            Some(retried) => vec![expired, TrainingEvent::TrainingRetried(retried)],
-            None => vec![
-                expired,
-                TrainingEvent::TrainingErrored(poison(loss.lease, crashes, &loss.message)),
-            ],
-        })
+        Ok(vec![
+            TrainingEvent::TrainingLeaseExpired(expired),
+            match next {
+                Ok(retried) => TrainingEvent::TrainingRetried(retried),
+                Err(poisoned) => TrainingEvent::TrainingErrored(poisoned),
+            },
+        ])
     }
 
     pub(in crate::training) fn on_lease_expired(&mut self, expired: &LeaseExpired) -> bool {
