@@ -10,10 +10,10 @@ show_page() {
     cat <<PAGE
 
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
- A sparse autoencoder on layer 5 of SmolLM2-135M
+ A sparse autoencoder on the residual stream of SmolLM2-135M
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-$(psql --no-psqlrc --quiet --host "$sockets" --username trainmaster --dbname trainmaster \
+$(psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --host "$sockets" --username trainmaster --dbname trainmaster \
         --variable training="$1" --file "$here/demo.sql")
 
 The autoencoder: a directory that SAELens loads (SAE.load_from_disk)
@@ -22,12 +22,13 @@ $(cd "$result" && printf '  %s\n' "$result" && du --apparent-size -h -- * | sed 
 The log, checked event by event
 $(trainmaster log verify | sed 's/^/  /')
 
-Look for yourself
-  psql -h $sockets -U mistudio trainmaster      the tables that applications read
-  psql -h $sockets -U trainmaster trainmaster   the log as well: select * from log.events
-  $programs/trainmaster --state-dir $state --help
+Look for yourself$([[ $keep == yes ]] || printf ', while the daemon runs: ops/demo --keep')
+  psql -h $sockets -U mistudio trainmaster
+    SELECT * FROM trainings;
+    SELECT step, loss, sparsity FROM training_metrics WHERE training_id = '$1' ORDER BY step;
+  psql -h $sockets -U trainmaster trainmaster
+    SELECT version, type, recorded_at, payload FROM log.events WHERE stream_id = '$1' ORDER BY version;
+  $programs/trainmaster --state-dir $state events $1
+  The queries of this page: ops/demo.sql
 PAGE
-    if [[ $keep == no ]]; then
-        printf '  (with ops/demo --keep, which leaves the daemon and its Postgres running)\n'
-    fi
 }

@@ -21,6 +21,8 @@ install_files() {
     install -D -m 644 ops/postgresql/edge.conf "$root/etc/trainmaster/postgresql/edge.conf"
 
     # What the administrator has edited stays.
+    [[ -e $root/etc/trainmaster/trainmaster.toml ]] ||
+        install -D -m 640 ops/trainmaster.toml "$root/etc/trainmaster/trainmaster.toml"
     [[ -e $root/etc/trainmaster/environment ]] ||
         install -D -m 640 systemd/environment.example "$root/etc/trainmaster/environment"
 }
