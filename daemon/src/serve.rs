@@ -224,7 +224,6 @@ fn components(
         database.owner_pool().clone(),
         ProjectorOptions::new(&settings.projector, &settings.database),
     );
-    let dispatch_options = options::dispatch(settings, state);
 
     let mut components = JoinSet::new();
     {
@@ -248,15 +247,20 @@ fn components(
     ));
     {
         let (log, listener) = (log.clone(), database.options().clone());
+        let (settings, state) = (settings.clone(), state.clone());
         components.spawn(keep(
             "dispatch",
             health.clone(),
             finish.clone(),
             move |shutdown| {
-                let dispatch =
-                    Dispatch::new(log.clone(), listener.clone(), dispatch_options.clone());
+                let (log, listener) = (log.clone(), listener.clone());
+                let (settings, state) = (settings.clone(), state.clone());
                 async move {
-                    dispatch?.run(shutdown).await;
+                    let options = tokio::select! {
+                        options = options::dispatch(&settings, &state) => options,
+                        () = shutdown.cancelled() => return Ok(()),
+                    };
+                    Dispatch::new(log, listener, options)?.run(shutdown).await;
                     Ok::<_, crate::dispatch::DispatchError>(())
                 }
             },

@@ -34,16 +34,6 @@ pub enum TelemetryError {
         /// What is wrong with it.
         error: ParseError,
     },
-    /// The OTEL_* variables cannot be used.
-    #[error(
-        "the OpenTelemetry exporter for {signal} cannot be set up: {error}; check the OTEL_EXPORTER_OTLP_* variables"
-    )]
-    Exporter {
-        /// `traces` or `metrics`.
-        signal: &'static str,
-        /// What is wrong.
-        error: opentelemetry_otlp::ExporterBuildError,
-    },
     /// Something else has installed a subscriber.
     #[error("telemetry is set up already")]
     Twice,
@@ -61,10 +51,14 @@ pub struct Telemetry {
 /// Sets up logs, traces and metrics for this process. Call it within the runtime, once, before [`instruments`] is used.
 ///
 /// # Errors
-/// The level or the OTEL_* variables cannot be used, or it was called before.
+/// The level cannot be used, or it was called before. What is wrong with the OTEL_* variables is logged.
 pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
     let gate = Gate::new(&settings.level).map_err(|error| unusable(&settings.level, error))?;
-    let (tracer_provider, meter_provider) = exporter::providers()?;
+    let exporter::Providers {
+        tracer: tracer_provider,
+        meter: meter_provider,
+        troubles,
+    } = exporter::providers();
     let log = tracing_subscriber::fmt::layer()
         .event_format(format::Format::new(settings.format == LogFormat::Json))
         .with_writer(std::io::stderr);
@@ -82,6 +76,12 @@ pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
     if let Some(provider) = &meter_provider {
         global::set_meter_provider(provider.clone());
         instruments::install();
+    }
+    for trouble in troubles {
+        tracing::warn!(
+            trouble,
+            "the OTEL_EXPORTER_OTLP_* variables cannot be followed"
+        );
     }
     Ok(Telemetry {
         gate,

@@ -17,7 +17,7 @@ pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// What the daemon is doing, for `systemctl status`. Starting may take as long again as it was given.
+/// What the daemon is doing, for `systemctl status`.
 pub fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }

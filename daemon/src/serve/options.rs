@@ -6,11 +6,16 @@ use crate::{
     runner::LaunchOptions,
     state_directory::StateDirectory,
 };
-use std::path::{Path, PathBuf};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use trainmaster_domain::attempt::RetryPolicy;
 
 /// The options of dispatch.
-pub(super) fn dispatch(settings: &Settings, state: &StateDirectory) -> DispatchOptions {
+pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> DispatchOptions {
     let (runner, dispatch) = (&settings.runner, &settings.dispatch);
     let defaults = DispatchOptions::new(state.path());
     let milliseconds = |seconds: crate::config::Seconds| {
@@ -19,7 +24,7 @@ pub(super) fn dispatch(settings: &Settings, state: &StateDirectory) -> DispatchO
     DispatchOptions {
         host: runner.host.clone().unwrap_or(defaults.host),
         devices: vec![Device {
-            name: device(&runner.device),
+            name: device(settings).await,
             slots: runner.concurrency as usize,
         }],
         launch: LaunchOptions {
@@ -75,16 +80,41 @@ pub(crate) fn trainer(settings: &Settings) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(NAME))
 }
 
-/// The device to run on. A machine with a GPU's driver is taken at its word; `trainmaster doctor` says whether the trainer can use it.
-fn device(setting: &str) -> String {
-    let has_gpu = || {
-        ["/dev/nvidiactl", "/dev/nvhost-ctrl-gpu"]
-            .iter()
-            .any(|path| Path::new(path).exists())
-    };
-    match setting {
-        "auto" if has_gpu() => "cuda:0".to_owned(),
-        "auto" => "cpu".to_owned(),
-        named => named.to_owned(),
+/// The device to run on. For `auto`, a machine with a GPU's driver asks the trainer whether it can use it: its libtorch may be for CPUs.
+async fn device(settings: &Settings) -> String {
+    if settings.runner.device != "auto" {
+        return settings.runner.device.clone();
     }
+    let has_gpu = ["/dev/nvidiactl", "/dev/nvhost-ctrl-gpu"]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    if has_gpu {
+        match usable_gpu(&trainer(settings)).await {
+            Some(gpu) => return gpu,
+            None => tracing::warn!(
+                "there is a GPU, but the trainer cannot use it (`trainmaster doctor` says more): runs use the CPU"
+            ),
+        }
+    }
+    "cpu".to_owned()
+}
+
+/// The first GPU that the trainer can use.
+async fn usable_gpu(trainer: &Path) -> Option<String> {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let asked = tokio::process::Command::new(trainer)
+        .args(["doctor", "--json"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(LIMIT, asked).await.ok()?.ok()?;
+    let findings: Value = serde_json::from_slice(&output.stdout).ok()?;
+    let devices = findings.get("devices")?.as_array()?;
+    let usable = devices
+        .iter()
+        .filter(|device| device.get("error").is_none_or(Value::is_null));
+    let mut names = usable.filter_map(|device| device.get("name")?.as_str());
+    names
+        .find(|name| name.starts_with("cuda"))
+        .map(str::to_owned)
 }

@@ -1,6 +1,5 @@
 //! The OTLP exporters, by OpenTelemetry's standard variables.
 
-use super::TelemetryError;
 use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::{
     Resource,
@@ -13,52 +12,57 @@ use std::{
     time::Duration,
 };
 
-/// The providers; without an endpoint, spans are made but sent nowhere and there are no metrics.
-pub(super) fn providers() -> Result<(SdkTracerProvider, Option<SdkMeterProvider>), TelemetryError> {
+/// What spans and metrics go to.
+pub(super) struct Providers {
+    /// Always there: without an exporter, spans are made but sent nowhere.
+    pub tracer: SdkTracerProvider,
+    /// None when metrics are not sent.
+    pub meter: Option<SdkMeterProvider>,
+    /// What of the environment cannot be followed. Telemetry that is misconfigured is missing, and the daemon works.
+    pub troubles: Vec<String>,
+}
+
+/// The providers that the environment asks for.
+pub(super) fn providers() -> Providers {
     let resource = resource();
+    let mut troubles = Vec::new();
     let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
     if wanted("TRACES") {
-        let exporter = SpanExporter::builder()
-            .with_tonic()
-            .build()
-            .map_err(|error| TelemetryError::Exporter {
-                signal: "traces",
-                error,
-            })?;
-        tracer = tracer.with_batch_exporter(Reported {
-            exporter,
-            signal: "traces",
-            failing: AtomicBool::new(false),
-        });
+        match SpanExporter::builder().with_tonic().build() {
+            Ok(exporter) => tracer = tracer.with_batch_exporter(Reported::new(exporter, "traces")),
+            Err(error) => troubles.push(format!("traces are not sent: {error}")),
+        }
     }
-    let meter = if wanted("METRICS") {
-        let exporter = MetricExporter::builder()
-            .with_tonic()
-            .build()
-            .map_err(|error| TelemetryError::Exporter {
-                signal: "metrics",
-                error,
-            })?;
-        let exporter = Reported {
-            exporter,
-            signal: "metrics",
-            failing: AtomicBool::new(false),
-        };
-        Some(
+    let meter = wanted("METRICS")
+        .then(|| MetricExporter::builder().with_tonic().build())
+        .and_then(|built| {
+            built
+                .map_err(|error| troubles.push(format!("metrics are not sent: {error}")))
+                .ok()
+        })
+        .map(|exporter| {
             SdkMeterProvider::builder()
                 .with_resource(resource)
-                .with_periodic_exporter(exporter)
-                .build(),
-        )
-    } else {
-        None
-    };
-    Ok((tracer.build(), meter))
+                .with_periodic_exporter(Reported::new(exporter, "metrics"))
+                .build()
+        });
+    let protocol = variable("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|protocol| protocol != "grpc");
+    if let Some(protocol) = protocol.filter(|_| wanted("TRACES") || wanted("METRICS")) {
+        troubles.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}; grpc is what is spoken (port 4317 as a rule)"));
+    }
+    Providers {
+        tracer: tracer.build(),
+        meter,
+        troubles,
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Whether the environment asks for this signal.
 fn wanted(signal: &str) -> bool {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
         .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let disabled =
@@ -90,6 +94,14 @@ struct Reported<E> {
 }
 
 impl<E> Reported<E> {
+    fn new(exporter: E, signal: &'static str) -> Self {
+        Self {
+            exporter,
+            signal,
+            failing: AtomicBool::new(false),
+        }
+    }
+
     fn report(&self, result: &OTelSdkResult) {
         let fails = result.is_err();
         if self.failing.swap(fails, Ordering::Relaxed) == fails {
