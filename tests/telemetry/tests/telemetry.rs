@@ -52,13 +52,14 @@ impl Daemon {
             command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
         }
         let child = command.spawn().unwrap();
+        let daemon = Self { place, child };
         let mut buffer = [0; 1024];
         loop {
             let length = notify
                 .recv(&mut buffer)
                 .expect("the daemon did not get ready");
             if buffer[..length].starts_with(b"READY=1") {
-                return Self { place, child };
+                return daemon;
             }
         }
     }
