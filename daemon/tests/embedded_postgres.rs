@@ -143,6 +143,26 @@ async fn it_is_made_for_an_edge_device_and_reached_through_its_private_socket_al
 }
 
 #[tokio::test]
+async fn an_application_logs_in_by_the_role_of_its_read_model() {
+    let scratch = Scratch::new();
+    let embedded = scratch.start().await.unwrap();
+    let mut reader = embedded
+        .options()
+        .username("mistudio")
+        .connect()
+        .await
+        .unwrap();
+    let is_superuser: bool =
+        sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+            .fetch_one(&mut reader)
+            .await
+            .unwrap();
+    assert!(!is_superuser);
+    reader.close().await.unwrap();
+    stop(embedded).await;
+}
+
+#[tokio::test]
 async fn what_was_committed_is_there_after_a_stop_and_after_a_kill() {
     let scratch = Scratch::new();
     let embedded = scratch.start().await.unwrap();

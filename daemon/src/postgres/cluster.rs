@@ -76,7 +76,8 @@ impl Cluster {
         give(path, &self.account)
     }
 
-    /// Makes the daemon's database unless it is there.
+    /// Makes the daemon's database unless it is there, and the role that applications read by. That role may log in here: the socket and
+    /// pg_ident.conf say who may be it.
     pub async fn make_database(&self) -> Result<(), PostgresError> {
         match self.options(DATABASE).connect().await {
             Ok(connection) => {
@@ -91,6 +92,12 @@ impl Cluster {
             .connect()
             .await
             .map_err(PostgresError::Database)?;
+        sqlx::query(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mistudio') THEN CREATE ROLE mistudio LOGIN; END IF; END $$",
+        )
+        .execute(&mut connection)
+        .await
+        .map_err(PostgresError::Database)?;
         sqlx::query("CREATE DATABASE trainmaster")
             .execute(&mut connection)
             .await
