@@ -33,6 +33,7 @@ pub struct Log {
     pool: PgPool,
     appended: Arc<watch::Sender<u64>>,
     states: Arc<states::States>,
+    asked: Arc<watch::Sender<u64>>,
 }
 
 impl Log {
@@ -43,6 +44,7 @@ impl Log {
             pool,
             appended: Arc::new(watch::Sender::new(0)),
             states: Arc::default(),
+            asked: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -57,6 +59,13 @@ impl Log {
     #[must_use]
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.appended.subscribe()
+    }
+
+    /// As [`Self::appended`], for appends that put a task into the outbox: it spares the relay of this process the way through
+    /// Postgres' notification.
+    #[must_use]
+    pub fn asked(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
     }
 
     /// The time by the database's clock.

@@ -4,7 +4,6 @@ use super::{Dispatcher, start::Cause, work};
 use crate::{
     queue::{HandlerError, QueueTask},
     supervisor::request_name,
-    telemetry::instruments,
 };
 use std::time::Duration;
 use trainmaster_domain::{StreamId, Task};
@@ -23,19 +22,14 @@ impl Dispatcher {
     }
 
     async fn handle_task(&self, task: &QueueTask) -> Result<(), HandlerError> {
-        let cause = Cause {
-            correlation_id: task.correlation_id.clone(),
-            causation_id: task.causation_id.clone(),
-            traceparent: task.traceparent.clone(),
-        };
         match task.task {
             Task::Dispatch { not_before } => {
-                if let (Some(recorded_at), None) = (task.recorded_at, not_before) {
-                    let waited = self.log.now().await? - recorded_at;
-                    instruments()
-                        .dispatch_latency
-                        .record(waited.as_seconds_f64(), &[]);
-                }
+                let cause = Cause {
+                    correlation_id: task.correlation_id.clone(),
+                    causation_id: task.causation_id.clone(),
+                    traceparent: task.traceparent.clone(),
+                    asked_at: task.recorded_at.filter(|_| not_before.is_none()),
+                };
                 self.dispatch(&task.stream, &cause).await?;
             }
             Task::Control => self.control(&task.stream).await?,

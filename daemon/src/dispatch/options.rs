@@ -54,7 +54,8 @@ pub struct SupervisionOptions {
     pub heartbeat_limit: Duration,
     /// With heartbeats but no progress for so long, a run is hung. Default 10 min.
     pub progress_deadline: Duration,
-    /// A run that was asked to pause and has not after so long is ended; it goes on from its latest checkpoint. Default 2 min.
+    /// A run that was asked to pause or stop and has not after so long is ended; it rests at its latest checkpoint, or another
+    /// attempt from there makes the result. Default 2 min.
     pub pause_deadline: Duration,
     /// How often what was seen of a run is written down. Default 2 s.
     pub observe_interval: Duration,

@@ -12,7 +12,9 @@ use crate::{
     log::LogError,
     runner::{Launch, RunDirectory},
     supervisor::{Origin, Run},
+    telemetry::instruments,
 };
+use chrono::{DateTime, Utc};
 use std::io;
 use tracing::{Instrument, debug, info, info_span, warn};
 use trainmaster_domain::{
@@ -34,6 +36,8 @@ pub(crate) struct Cause {
     pub(crate) correlation_id: String,
     pub(crate) causation_id: Option<String>,
     pub(crate) traceparent: Option<String>,
+    /// When it was asked for, unless it was for later.
+    pub(crate) asked_at: Option<DateTime<Utc>>,
 }
 
 /// What came of trying to start something.
@@ -74,7 +78,16 @@ impl Dispatcher {
             debug!(%stream, "waits for a free slot");
             return Ok(Dispatched::NoSlot);
         }
-        let plan = match plan(&self.log, stream, &self.options.state_directory).await? {
+        let (plan, now) = tokio::try_join!(
+            plan(&self.log, stream, &self.options.state_directory),
+            self.log.now()
+        )?;
+        if let Some(asked_at) = cause.asked_at {
+            instruments()
+                .dispatch_latency
+                .record((now - asked_at).as_seconds_f64(), &[]);
+        }
+        let plan = match plan {
             Readiness::Ready(plan) => plan,
             Readiness::Waits(reason) => {
                 debug!(%stream, reason, "waits");
@@ -95,7 +108,7 @@ impl Dispatcher {
             worker_id: self.worker_id.clone(),
             host: self.options.host.clone(),
             device: slot.device().to_owned(),
-            now: self.log.now().await?,
+            now,
         };
         let metadata = Metadata {
             command_id: format!("claim/{}", ulid::Ulid::generate()),

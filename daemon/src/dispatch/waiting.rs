@@ -34,6 +34,7 @@ impl Dispatcher {
                 correlation_id: row.try_get("correlation_id")?,
                 causation_id: row.try_get("causation_id")?,
                 traceparent: row.try_get("traceparent")?,
+                asked_at: None,
             };
             if self.dispatch(&stream, &cause).await? == Dispatched::Started {
                 debug!(%stream, "had waited");

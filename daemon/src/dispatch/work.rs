@@ -1,6 +1,7 @@
 //! What datasets, models and trainings have in common as work: they are claimed, report, and lose their lease.
 
 use crate::log::{ExecuteError, Executed, Log, LogError};
+use std::time::Duration;
 use trainmaster_domain::{
     Aggregate, Category, Metadata, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report},
@@ -118,15 +119,24 @@ async fn run<A: Work>(
 where
     A::Refusal: 'static,
 {
-    match log.execute::<A>(id, command, metadata).await {
-        Ok(executed) => Ok(Heard::Taken(executed)),
-        Err(ExecuteError::Refused(refusal)) => Ok(match A::lease_refusal(&refusal) {
-            Some(stale @ LeaseRefusal::Stale { .. }) => Heard::Stale(stale.to_string()),
-            Some(LeaseRefusal::TooEarly { .. }) => Heard::TooEarly,
-            None => Heard::Refused(refusal.to_string()),
-        }),
-        Err(ExecuteError::Log(error)) => Err(error),
-        Err(conflict) => Ok(Heard::Refused(conflict.to_string())),
+    loop {
+        return match log
+            .execute::<A>(id, command.clone(), metadata.clone())
+            .await
+        {
+            Ok(executed) => Ok(Heard::Taken(executed)),
+            Err(ExecuteError::Refused(refusal)) => Ok(match A::lease_refusal(&refusal) {
+                Some(stale @ LeaseRefusal::Stale { .. }) => Heard::Stale(stale.to_string()),
+                Some(LeaseRefusal::TooEarly { .. }) => Heard::TooEarly,
+                None => Heard::Refused(refusal.to_string()),
+            }),
+            Err(ExecuteError::Log(error)) => Err(error),
+            // That others are busy with the stream says nothing against the command.
+            Err(ExecuteError::Conflict { .. }) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
     }
 }
 

@@ -46,6 +46,10 @@ impl Log {
             .add(events.len() as u64, &[category(stream)]);
         self.appended
             .send_modify(|count| *count = count.wrapping_add(1));
+        if events.iter().any(|event| event.task().is_some()) {
+            self.asked
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
         let recorded = events
             .into_iter()
             .zip(written.sequences)

@@ -59,7 +59,7 @@ pub(crate) enum Origin {
 }
 
 /// How looking after a run ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Ending {
     /// The log knows how the run ended.
     Known,
@@ -97,6 +97,8 @@ struct Supervision {
     /// The request that is in the file `control`.
     asked: Option<Request>,
     killed: bool,
+    /// How it ends, as soon as that is clear: what comes then may have to be done again.
+    decided: Option<Ending>,
     out_of_memory_before: Option<u64>,
 }
 
@@ -115,6 +117,7 @@ impl Supervision {
             exit: None,
             asked,
             killed: false,
+            decided: None,
             out_of_memory_before: out_of_memory::kernel_count(),
             local,
             dispatcher,
@@ -160,7 +163,11 @@ impl Supervision {
             self.kill();
             return Ok(Ending::Superseded);
         }
-        let ending = self.watch().await?;
+        let ending = match self.decided.clone() {
+            Some(ending) => ending,
+            None => self.watch().await?,
+        };
+        self.decided = Some(ending.clone());
         self.settle(ending).await
     }
 
@@ -319,6 +326,18 @@ impl Supervision {
             && since > options.pause_deadline
         {
             return Some(Ending::OverduePause);
+        }
+        if let Some((Request::Stop, since)) = observed.request
+            && since > options.pause_deadline
+        {
+            // The next attempt is told before it begins.
+            return Some(Ending::Lost(
+                LossReason::NoProgress,
+                format!(
+                    "It was asked to stop and had not after {:.1} s.",
+                    since.as_secs_f64()
+                ),
+            ));
         }
         if observed.silent_for > options.heartbeat_limit {
             return Some(Ending::Lost(

@@ -160,3 +160,29 @@ async fn a_request_is_told_even_when_its_task_is_lost() {
         .await;
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_does_not_stop_in_time_is_ended_and_the_next_one_makes_the_result() {
+    let world = World::new().await;
+    world.ready_training("tr_1").await;
+    world.hold("checkpoint");
+    world.tell("deaf");
+    let mut options = world.options();
+    options.supervision.pause_deadline = Duration::from_millis(300);
+    let daemon = world.daemon_with(options);
+    world
+        .wait_for(Category::Training, "tr_1", "CheckpointSaved")
+        .await;
+    world.hold("start");
+    world
+        .execute::<Training>("tr_1", TrainingCommand::RequestStop)
+        .await;
+    world
+        .wait_for(Category::Training, "tr_1", "TrainingLeaseExpired")
+        .await;
+    std::fs::remove_file(world.runs().join("deaf")).unwrap();
+    world
+        .wait_for(Category::Training, "tr_1", "TrainingStopped")
+        .await;
+    daemon.stop().await;
+}
