@@ -150,7 +150,6 @@ impl Dispatch {
             Arc::clone(&outbox),
             Arc::clone(&queue),
         );
-        let own = Arc::clone(&outbox);
         let listener = Listener::new(self.listener, outbox, Arc::clone(&queue));
         let worker = QueueWorker::new(
             pool,
@@ -169,8 +168,7 @@ impl Dispatch {
         let stop = CancellationToken::new();
         let parts = TaskTracker::new();
         parts.spawn(listener.run(stop.clone()));
-        parts.spawn(wake_relay(dispatcher.log.clone(), own, stop.clone()));
-        parts.spawn(relay.run(stop.clone()));
+        parts.spawn(relay.run(dispatcher.log.asked(), stop.clone()));
         parts.spawn(worker.run(stop.clone()));
         parts.spawn(dispatcher.clone().reconcile_until(stop.clone()));
         parts.close();
@@ -192,20 +190,6 @@ impl Dispatch {
             Err(_) => {
                 dispatcher.shutdown.cancel();
                 warn!("dispatch could not finish what it had in hand");
-            }
-        }
-    }
-}
-
-/// What this process asks for need not go through Postgres' notification, which tells of all processes.
-async fn wake_relay(log: Log, outbox: Arc<Notify>, stop: CancellationToken) {
-    let mut asked = log.asked();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = asked.changed() => match changed {
-                Ok(()) => outbox.notify_one(),
-                Err(_) => return,
             }
         }
     }

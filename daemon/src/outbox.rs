@@ -11,7 +11,7 @@ use crate::queue::{self, PushError, QueueTask};
 use chrono::{DateTime, Utc};
 use sqlx::{PgPool, Row};
 use std::{sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use trainmaster_domain::{Category, StreamId, Task};
@@ -82,11 +82,18 @@ impl Relay {
         }
     }
 
-    /// Relays until `shutdown`. A database that is gone is waited for, with a back-off of 1 to 60 s.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Relays until `shutdown`. What this process has asked for (`asked`, see [`crate::log::Log::asked`]) is moved at once; otherwise it
+    /// looks first, which costs next to nothing. A database that is gone is waited for, with a back-off of 1 to 60 s.
+    pub async fn run(self, mut asked: watch::Receiver<u64>, shutdown: CancellationToken) {
         let mut backoff = Duration::from_secs(1);
+        let mut certain = true;
         loop {
-            let wait = match self.pass().await {
+            let passed = if certain {
+                self.pass().await
+            } else {
+                self.look_and_pass().await
+            };
+            let wait = match passed {
                 Ok(moved) => {
                     backoff = Duration::from_secs(1);
                     if moved.tasks >= BATCH as usize {
@@ -107,12 +114,37 @@ impl Relay {
                     wait
                 }
             };
-            tokio::select! {
+            certain = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.outbox.notified() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+                Ok(()) = asked.changed() => true,
+                () = self.outbox.notified() => false,
+                () = tokio::time::sleep(wait) => false,
+            };
         }
+    }
+
+    async fn look_and_pass(&self) -> Result<Moved, RelayError> {
+        let (is_due, next_due) = self.look().await?;
+        if is_due {
+            self.pass().await
+        } else {
+            Ok(Moved { tasks: 0, next_due })
+        }
+    }
+
+    /// Whether anything is due, and how long until the next row is.
+    async fn look(&self) -> Result<(bool, Option<Duration>), RelayError> {
+        let (is_due, seconds): (bool, Option<f64>) = sqlx::query_as(
+            "SELECT coalesce(bool_or(not_before IS NULL OR not_before <= now()), false),
+                    extract(epoch FROM min(not_before) FILTER (WHERE not_before > now()) - now())::float8
+               FROM log.outbox",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((
+            is_due,
+            seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.001, 3600.0))),
+        ))
     }
 
     /// Moves what is due, up to a batch.
@@ -145,14 +177,10 @@ impl Relay {
             debug!(tasks = tasks.len(), "moved from the outbox into the queue");
             self.queue.notify_one();
         }
-        let next_due: Option<f64> = sqlx::query_scalar(
-            "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM log.outbox WHERE not_before > now()",
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        let (_, next_due) = self.look().await?;
         Ok(Moved {
             tasks: rows.len(),
-            next_due: next_due.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.001, 3600.0))),
+            next_due,
         })
     }
 }

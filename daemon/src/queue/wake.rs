@@ -11,11 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 
 /// After a notification the worker is woken at once and again after each of these times. A notification that arrives
 /// while the worker is looking is lost on it (what it looks at is older), so once is not enough.
-const ECHOES: [Duration; 3] = [
-    Duration::ZERO,
-    Duration::from_millis(4),
-    Duration::from_millis(40),
-];
+const ECHOES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(40)];
 
 /// A polling strategy that is woken from outside.
 #[derive(Clone, Default)]

@@ -282,6 +282,8 @@ impl Daemon {
 fn runtime_pool(database: &TestDatabase) -> PgPool {
     PgPoolOptions::new()
         .max_connections(8)
+        // sqlx waits a fifth of this between attempts to reach a server that is away.
+        .acquire_timeout(Duration::from_secs(5))
         .after_connect(|connection, _| {
             Box::pin(async move {
                 sqlx::query("SET ROLE trainmaster_daemon")
