@@ -1,6 +1,8 @@
 //! How far a training is: its row at first, then event by event.
 
 use crate::{cli::client::StreamEvent, queries::TrainingDetail};
+use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// How far a training is.
@@ -17,6 +19,10 @@ pub(super) struct Progress {
     pub(super) sparsity: Option<f64>,
     pub(super) explained_variance: Option<f64>,
     pub(super) dead: Option<i64>,
+    /// Where this run's measuring began. The time that is left follows from the whole run's pace: a single batch may be a
+    /// fast or a slow one.
+    begun: Option<(u64, DateTime<Utc>)>,
+    pace_steps_per_second: Option<f64>,
 }
 
 impl Progress {
@@ -42,6 +48,8 @@ impl Progress {
             sparsity: latest.and_then(|latest| latest.sparsity),
             explained_variance: latest.and_then(|latest| latest.explained_variance),
             dead: latest.and_then(|latest| latest.dead_neurons.map(i64::from)),
+            begun: None,
+            pace_steps_per_second: None,
         }
     }
 
@@ -53,6 +61,7 @@ impl Progress {
             "TrainingClaimed" => self.become_("initializing"),
             "TrainingStarted" => {
                 self.become_("training");
+                (self.begun, self.pace_steps_per_second) = (None, None);
                 self.step = number("at_step").unwrap_or(self.step);
                 return Some(format!(
                     "step {}: a run of {} latents on {} dimensions begins",
@@ -112,6 +121,13 @@ impl Progress {
             .and_then(Value::as_f64)
             .filter(|rate| *rate > 0.0)
             .or(self.tokens_per_second);
+        if let Some(now) = last("at").and_then(|at| DateTime::deserialize(at).ok()) {
+            let (step, begun) = *self.begun.get_or_insert((self.step, now));
+            let seconds = (now - begun).as_seconds_f64();
+            if self.step > step && seconds > 0.0 {
+                self.pace_steps_per_second = Some((self.step - step) as f64 / seconds);
+            }
+        }
     }
 
     fn become_(&mut self, status: &str) {
@@ -134,13 +150,16 @@ impl Progress {
         matches!(self.status.as_str(), "failed" | "error")
     }
 
-    /// What is left at the present speed.
+    /// What is left at the pace of this run so far.
     pub(super) fn seconds_left(&self) -> Option<f64> {
-        let rate = self.tokens_per_second.filter(|rate| *rate > 0.0)?;
         if self.status != "training" {
             return None;
         }
-        Some(self.total.saturating_sub(self.step) as f64 * self.batch_size / rate)
+        let pace = self.pace_steps_per_second.or_else(|| {
+            let rate = self.tokens_per_second.filter(|rate| *rate > 0.0)?;
+            Some(rate / self.batch_size)
+        })?;
+        Some(self.total.saturating_sub(self.step) as f64 / pace)
     }
 }
 
@@ -166,6 +185,8 @@ mod tests {
             sparsity: None,
             explained_variance: None,
             dead: None,
+            begun: None,
+            pace_steps_per_second: None,
         }
     }
 
@@ -191,6 +212,23 @@ mod tests {
         );
         assert_eq!(progress.seconds_left(), Some(90.0));
         assert!(progress.line().contains("EV 0.500"), "{}", progress.line());
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_whole_run_not_of_its_last_batch() {
+        let mut progress = queued();
+        progress.become_("training");
+        for (step, at, rate) in [
+            (100, "2026-01-01T00:00:00Z", 2560.0),
+            (200, "2026-01-01T00:00:20Z", 9999.0),
+            (300, "2026-01-01T00:00:40Z", 1.0),
+        ] {
+            progress.apply(&event(
+                "MetricsRecorded",
+                json!({ "metrics": { "steps": [step], "at": [at], "tokens_per_second": rate } }),
+            ));
+        }
+        assert_eq!(progress.seconds_left(), Some(140.0));
     }
 
     #[test]
