@@ -106,7 +106,43 @@ async fn measure(rounds: usize) -> Result<()> {
     shutdown.cancel();
     dispatching.await?;
     worker.abort();
+    stages(&peer, state.path()).await?;
     report(ours, theirs)
+}
+
+/// Where the time goes, as far as the database's timestamps tell.
+async fn stages(pool: &PgPool, state: &Path) -> Result<()> {
+    let rows: Vec<(String, f64, f64, f64)> = sqlx::query_as(
+        "SELECT registered.stream_id,
+                extract(epoch FROM job.lock_at - registered.recorded_at)::float8 * 1000,
+                extract(epoch FROM claimed.recorded_at - job.lock_at)::float8 * 1000,
+                extract(epoch FROM claimed.recorded_at)::float8 * 1000
+           FROM log.events AS registered
+           JOIN log.events AS claimed USING (category, stream_id)
+           JOIN apalis.jobs AS job
+             ON job.job_type = 'trainmaster'
+            AND convert_from(job.job, 'UTF8')::jsonb -> 'stream' ->> 'id' = registered.stream_id
+            AND convert_from(job.job, 'UTF8')::jsonb -> 'task' ->> 'task' = 'dispatch'
+          WHERE registered.type = 'ModelDownloaded' AND claimed.type = 'ModelClaimed'",
+    )
+    .fetch_all(pool)
+    .await?;
+    let (mut fetched, mut claimed, mut started) = (vec![], vec![], vec![]);
+    for (id, until_fetched, until_claimed, claimed_at) in rows {
+        let stamp: f64 = fs::read_to_string(state.join("runs").join(id).join(STAMP))?.parse()?;
+        fetched.push(until_fetched);
+        claimed.push(until_claimed);
+        started.push(stamp / 1e6 - claimed_at);
+    }
+    for (stage, mut times) in [
+        ("commit to fetched by the queue's worker", fetched),
+        ("fetched to claimed", claimed),
+        ("claimed to first instruction", started),
+    ] {
+        times.sort_by(f64::total_cmp);
+        println!("{stage:<42}{:>7.2} ms (median)", times[times.len() / 2]);
+    }
+    Ok(())
 }
 
 /// One model is registered; answers how long it took to its trainer's first instruction.
