@@ -8,7 +8,7 @@ mod exit;
 mod identity;
 mod launch;
 
-pub use directory::RunDirectory;
+pub use directory::{RunDirectory, StagedSpec};
 pub use exit::{Exit, ProcessWatch};
 pub use identity::ProcessIdentity;
 pub use launch::{Launch, LaunchOptions};

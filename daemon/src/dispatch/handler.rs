@@ -39,7 +39,7 @@ impl Dispatcher {
     }
 
     /// Writes down what is asked of a run, for whoever looks after it; here it is told at once.
-    pub(super) async fn control(&self, stream: &StreamId) -> Result<(), HandlerError> {
+    pub(crate) async fn control(&self, stream: &StreamId) -> Result<(), HandlerError> {
         for _ in 0..PATIENCE.0 {
             let state = work::look(&self.log, stream).await?;
             let Some(request) = state.requested.filter(|_| state.attempts.live) else {

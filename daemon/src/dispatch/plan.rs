@@ -3,7 +3,8 @@
 use crate::log::{Log, LogError};
 use std::path::Path;
 use trainmaster_domain::{
-    Category, StreamId,
+    Category, Lease, StreamId,
+    attempt::Attempts,
     dataset::Dataset,
     model::{Model, ModelStatus},
     run::{
@@ -17,6 +18,8 @@ use trainmaster_domain::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) work: spec::Work,
+    /// The lease that the next claim mints, unless somebody else is faster.
+    pub(crate) lease: Lease,
     /// What is asked of the run before it has begun.
     pub(crate) requested: Option<Request>,
 }
@@ -57,6 +60,7 @@ async fn plan_model(log: &Log, id: &str) -> Result<Readiness, LogError> {
             architecture: registered.architecture.clone(),
             quantization: registered.quantization.as_str().to_owned(),
         }),
+        model.attempts(),
         None,
     ))
 }
@@ -86,6 +90,7 @@ async fn plan_dataset(log: &Log, id: &str, state_directory: &Path) -> Result<Rea
                 .to_string_lossy()
                 .into_owned(),
         }),
+        dataset.attempts(),
         None,
     ))
 }
@@ -130,6 +135,7 @@ async fn plan_training(log: &Log, id: &str) -> Result<Readiness, LogError> {
                 sha256: checkpoint.sha256.clone(),
             }),
         })),
+        training.attempts(),
         training.requested(),
     ))
 }
@@ -138,6 +144,10 @@ fn waits_for_model(id: &str, model: &Model) -> Readiness {
     Readiness::Waits(format!("model {id} is {}", model.status().as_str()))
 }
 
-fn ready(work: spec::Work, requested: Option<Request>) -> Readiness {
-    Readiness::Ready(Box::new(Plan { work, requested }))
+fn ready(work: spec::Work, attempts: &Attempts, requested: Option<Request>) -> Readiness {
+    Readiness::Ready(Box::new(Plan {
+        work,
+        lease: attempts.lease.next(),
+        requested,
+    }))
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     log::LogError,
-    runner::{Launch, RunDirectory},
+    runner::{Launch, RunDirectory, StagedSpec},
     supervisor::{Origin, Run},
     telemetry::instruments,
 };
@@ -24,7 +24,7 @@ use trainmaster_domain::{
     model::ModelEvent,
     run::{
         CONTRACT_VERSION,
-        control::Control,
+        control::{Control, Request},
         spec::{Resources, RunSpec},
     },
     training::TrainingEvent,
@@ -117,7 +117,22 @@ impl Dispatcher {
             actor: "dispatcher".to_owned(),
             traceparent: crate::telemetry::traceparent().or_else(|| cause.traceparent.clone()),
         };
-        let executed = match work::claim(&self.log, stream, claim, metadata.clone()).await? {
+        let request = plan.requested;
+        let spec = self.spec(stream, *plan, slot.device(), &metadata);
+        // What waits for the disk is done while the claim does too. Nobody sees it before it has its name.
+        let staging = {
+            let (directory, spec) = (self.run_directory(stream), spec.clone());
+            tokio::task::spawn_blocking(move || {
+                directory.create()?;
+                directory.stage_spec(&spec)
+            })
+        };
+        let (claim, staged) = tokio::join!(
+            work::claim(&self.log, stream, claim, metadata.clone()),
+            staging
+        );
+        let staged = staged.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let executed = match claim? {
             Heard::Taken(executed) => executed,
             Heard::TooEarly => return Ok(Dispatched::Waits),
             Heard::Stale(reason) | Heard::Refused(reason) => {
@@ -133,27 +148,24 @@ impl Dispatcher {
         else {
             return Ok(Dispatched::Nothing);
         };
-        self.start(stream, lease, *plan, slot, place, &metadata)
+        let staged = match staged {
+            Ok(staged) if spec.lease == lease => Ok(staged),
+            Ok(_) => self
+                .run_directory(stream)
+                .stage_spec(&RunSpec { lease, ..spec }),
+            Err(error) => Err(error),
+        };
+        self.start(stream, lease, staged, request, slot, place)
             .await?;
         Ok(Dispatched::Started)
     }
 
-    /// From here on the lease is this daemon's: whatever goes wrong ends in an event.
-    async fn start(
-        &self,
-        stream: &StreamId,
-        lease: Lease,
-        plan: Plan,
-        slot: Slot,
-        place: Place,
-        metadata: &Metadata,
-    ) -> Result<(), LogError> {
-        let directory = self.run_directory(stream);
-        let device = slot.device().to_owned();
-        let spec = RunSpec {
+    /// The spec of the lease that the next claim mints.
+    fn spec(&self, stream: &StreamId, plan: Plan, device: &str, metadata: &Metadata) -> RunSpec {
+        RunSpec {
             contract: CONTRACT_VERSION,
             run_id: stream.id.clone(),
-            lease,
+            lease: plan.lease,
             traceparent: metadata.traceparent.clone(),
             heartbeat_interval_ms: self
                 .options
@@ -163,17 +175,42 @@ impl Dispatcher {
                 .try_into()
                 .unwrap_or(1000),
             resources: Resources {
-                device: device.clone(),
+                device: device.to_owned(),
                 cpu_threads: self.options.launch.cpu_threads,
                 memory_limit_bytes: self.options.launch.memory_limit_bytes,
             },
             work: plan.work,
-        };
-        let control = plan.requested.map(|request| Control { lease, request });
+        }
+    }
+
+    /// From here on the lease is this daemon's: whatever goes wrong ends in an event.
+    async fn start(
+        &self,
+        stream: &StreamId,
+        lease: Lease,
+        staged: io::Result<StagedSpec>,
+        request: Option<Request>,
+        slot: Slot,
+        place: Place,
+    ) -> Result<(), LogError> {
+        let directory = self.run_directory(stream);
+        let device = slot.device().to_owned();
         let started = {
-            let (directory, launch) = (directory.clone(), self.options.launch.clone());
+            let (directory, device) = (directory.clone(), device.clone());
+            let launch = self.options.launch.clone();
             let starting = tokio::task::spawn_blocking(move || {
-                launch_from(&directory, &launch, &spec, control.as_ref())
+                match request {
+                    Some(request) => directory.write_control(&Control { lease, request })?,
+                    None => directory.clear_control()?,
+                }
+                directory.publish_spec(staged?)?;
+                Launch {
+                    options: &launch,
+                    directory: &directory,
+                    lease,
+                    device: &device,
+                }
+                .start()
             });
             starting
                 .await
@@ -190,9 +227,7 @@ impl Dispatcher {
                     process: Some(process),
                     slot,
                     place,
-                    origin: Origin::Started {
-                        request: plan.requested,
-                    },
+                    origin: Origin::Started { request },
                 });
             }
             Err(error) => {
@@ -219,27 +254,6 @@ impl Dispatcher {
     pub(crate) fn run_directory(&self, stream: &StreamId) -> RunDirectory {
         RunDirectory::new(self.options.state_directory.join("runs").join(&stream.id))
     }
-}
-
-fn launch_from(
-    directory: &RunDirectory,
-    launch: &crate::runner::LaunchOptions,
-    spec: &RunSpec,
-    control: Option<&Control>,
-) -> io::Result<crate::runner::ProcessWatch> {
-    directory.create()?;
-    match control {
-        Some(control) => directory.write_control(control)?,
-        None => directory.clear_control()?,
-    }
-    directory.write_spec(spec)?;
-    Launch {
-        options: launch,
-        directory,
-        lease: spec.lease,
-        device: &spec.resources.device,
-    }
-    .start()
 }
 
 /// The lease that an event mints.

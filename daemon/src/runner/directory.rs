@@ -1,6 +1,5 @@
 //! The run directory: all that a run and the daemon share.
 
-use rustix::fs::fsync;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -44,12 +43,22 @@ impl RunDirectory {
         fs::create_dir_all(&self.path)
     }
 
-    /// Replaces `spec.json`. When this returns, it is durable.
+    /// Writes what is to become `spec.json` beside it, and waits for the disk.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn write_spec(&self, spec: &RunSpec) -> io::Result<()> {
-        self.replace("spec.json", &serde_json::to_vec_pretty(spec)?)
+    pub fn stage_spec(&self, spec: &RunSpec) -> io::Result<StagedSpec> {
+        let path = self.path.join(format!(".spec.json.{}", spec.lease));
+        write(&path, &serde_json::to_vec_pretty(spec)?)?;
+        Ok(StagedSpec { path })
+    }
+
+    /// Replaces `spec.json` by what was written beside it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn publish_spec(&self, staged: StagedSpec) -> io::Result<()> {
+        fs::rename(&staged.path, self.path.join("spec.json"))
     }
 
     /// Replaces `control`.
@@ -78,16 +87,33 @@ impl RunDirectory {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Written beside, synced, renamed, and the renaming synced.
+    /// Written beside, synced, renamed.
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let beside = self.path.join(format!(".{name}.new"));
-        let mut file = File::create(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, self.path.join(name))?;
-        fsync(File::open(&self.path)?)?;
-        Ok(())
+        write(&beside, content)?;
+        fs::rename(&beside, self.path.join(name))
     }
+}
+
+/// A spec that waits to be published; it goes when it is not.
+#[derive(Debug)]
+pub struct StagedSpec {
+    path: PathBuf,
+}
+
+impl Drop for StagedSpec {
+    fn drop(&mut self) {
+        // A published one is not there any more.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The content is durable, so that no crash leaves a file that is there and empty. The directory is not synced: a crash that undoes a
+/// renaming ends the run as well, and the next claim writes anew.
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

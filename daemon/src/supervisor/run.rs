@@ -20,7 +20,7 @@ use std::{collections::VecDeque, path::PathBuf, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 use trainmaster_domain::{
-    Lease, StreamId,
+    Category, Lease, StreamId,
     attempt::{Loss, LossReason},
     run::control::{Control, Request},
 };
@@ -195,6 +195,10 @@ impl Supervision {
             seen: self.seen,
             local: true,
         };
+        if self.run.stream.category == Category::Training {
+            // What was asked between the look at the log and the claim.
+            self.dispatcher.control(&self.run.stream).await?;
+        }
         Ok(true)
     }
 
