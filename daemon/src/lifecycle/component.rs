@@ -2,10 +2,8 @@
 
 use super::Health;
 use futures::FutureExt;
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Ends without this much time up between them, after which a component is given up.
