@@ -16,13 +16,17 @@ use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 const PREFIX: &str = "TRAINMASTER_";
 /// Names the configuration file.
 const FILE_VARIABLE: &str = "TRAINMASTER_CONFIG";
-/// Those of the command line.
-const CLIENT_VARIABLES: [&str; 5] = [
+/// Those of the command line and of the scripts in ops/.
+const OTHER_VARIABLES: [&str; 9] = [
     "TRAINMASTER_STATE_DIR",
     "TRAINMASTER_SOCKET",
     "TRAINMASTER_URL",
     "TRAINMASTER_TOKEN",
     "TRAINMASTER_TOKEN_FILE",
+    "TRAINMASTER_CACHE",
+    "TRAINMASTER_DEMO",
+    "TRAINMASTER_SMOLLM2",
+    "TRAINMASTER_BOOKS",
 ];
 
 /// What the settings are read from.
@@ -199,7 +203,7 @@ impl Source {
             // An empty variable is one that is not set: service files and containers pass such on.
             let Some(rest) = name
                 .strip_prefix(PREFIX)
-                .filter(|_| name != FILE_VARIABLE && !CLIENT_VARIABLES.contains(&name.as_str()))
+                .filter(|_| name != FILE_VARIABLE && !OTHER_VARIABLES.contains(&name.as_str()))
                 .filter(|_| !value.is_empty())
             else {
                 continue;
