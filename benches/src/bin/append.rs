@@ -23,7 +23,14 @@ const LOG: &str = include_str!("../../../daemon/src/log/append/one.sql");
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cluster = Cluster::start_with(&["fsync=on", "shared_buffers=512MB", "wal_buffers=16MB"]);
+    // As the daemon's own Postgres is set, not as the tests'.
+    let cluster = Cluster::start_with(&[
+        "fsync=on",
+        "shared_buffers=512MB",
+        "wal_buffers=16MB",
+        "max_wal_size=1GB",
+        "autovacuum=on",
+    ]);
     let database = cluster.database().await;
     let pool = PgPoolOptions::new()
         .min_connections(32)
