@@ -10,6 +10,13 @@ const STEPS: Steps = Steps {
     batch: 64,
 };
 
+/// For kills that should meet the trainer alive.
+const LONGER: Steps = Steps {
+    total: 400,
+    checkpoint_every: 20,
+    batch: 128,
+};
+
 /// SplitMix64: the same delays in every run of the test.
 struct Delays(u64);
 
@@ -52,9 +59,9 @@ async fn the_trainer_is_killed_at_random_points_in_twenty_rounds() {
     let mut delays = Delays(135);
     let mut losses = 0;
     for _ in 0..20 {
-        let id = lab.train(&furniture, STEPS);
+        let id = lab.train(&furniture, LONGER);
         let trainer = wait_for_trainer(&lab.run_directory(&id));
-        tokio::time::sleep(delays.next(1_200)).await;
+        tokio::time::sleep(delays.next(500)).await;
         signal(trainer, "KILL");
         lab.wait_for_status("trainings", &id, &["completed"]).await;
         lab.assert_completed_once(&id).await;
