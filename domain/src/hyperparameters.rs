@@ -1,6 +1,7 @@
 //! How an autoencoder is trained: the document's eight names, and documented optional ones beside them.
 
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// The hyperparameters of a training, named in JSON as the document names them (camelCase). An unknown name is refused, so
 /// that a misspelt one is not silently a default.
@@ -31,9 +32,36 @@ pub struct Hyperparameters {
     /// Where in the layer.
     #[serde(default)]
     pub hook: Hook,
-    /// TopK instead of ReLU with L1: how many latents stay active.
+    /// Several places that are trained from one pass over the model, each with an autoencoder of its own; none: the one that
+    /// `layer` and `hook` name. At most 64, each once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Vec<HookSite>>,
+    /// What makes latents of pre-activations; none: TopK where `topK` is given, else ReLU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_function: Option<ActivationFunction>,
+    /// TopK and BatchTopK: how many latents stay active (on average, with BatchTopK).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
+    /// JumpReLU: the threshold before training; none: 0.001.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump_threshold: Option<f64>,
+    /// JumpReLU: width of the kernel of the straight-through estimator; none: 0.001.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jump_bandwidth: Option<f64>,
+    /// Coefficient of the auxiliary loss (AuxK, Gao et al. 2024, arXiv:2406.04093): dead latents reconstruct the residual; none: no
+    /// such loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aux_k_coefficient: Option<f64>,
+    /// AuxK: how many dead latents reconstruct; none: half the width of the activations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aux_k: Option<u32>,
+    /// Every so many steps dead latents are pointed anew at what is reconstructed badly (Bricken et al. 2023), and their moments are
+    /// reset; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resample_interval: Option<u32>,
+    /// The gradient is scaled down to this Euclidean norm; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_clip: Option<f64>,
     /// Steps over which the learning rate rises linearly from 0.
     #[serde(default)]
     pub warmup_steps: u32,
@@ -68,6 +96,40 @@ pub struct Hyperparameters {
     /// sixteen batches, but at least 16,384 and at most 262,144, within a quarter of the run's memory limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_tokens: Option<u32>,
+    /// Held-out tokens on which each checkpoint is evaluated; none: 2,048, or fewer where the dataset is small; 0: no evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation_tokens: Option<u32>,
+    /// Whether activations are kept on disk, for further epochs and for other trainings of the same model, dataset and hook, within
+    /// the limit that the daemon sets; none: streamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_activations: Option<bool>,
+}
+
+/// A place in a language model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookSite {
+    /// The layer, counted from 0.
+    pub layer: u32,
+    /// Where in it.
+    #[serde(default)]
+    pub hook: Hook,
+}
+
+/// What makes latents of pre-activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActivationFunction {
+    /// ReLU, made sparse by an L1 loss with `l1Coefficient`.
+    Relu,
+    /// The `topK` largest of each activation (Gao et al. 2024, arXiv:2406.04093).
+    TopK,
+    /// The `topK` × batch largest of a batch (Bussmann et al. 2024, arXiv:2412.06410); a threshold once it is trained.
+    BatchTopK,
+    /// A learned threshold for each latent (Rajamanoharan et al. 2024, arXiv:2407.14435), with `l1Coefficient` × L0 as its loss.
+    JumpRelu,
+    /// A gate decides what is active, a magnitude how much (Rajamanoharan et al. 2024, arXiv:2404.16014).
+    Gated,
 }
 
 fn default_beta1() -> f64 {
@@ -103,7 +165,15 @@ impl Default for Hyperparameters {
             ghost_grad_penalty: false,
             layer: None,
             hook: Hook::default(),
+            hooks: None,
+            activation_function: None,
             top_k: None,
+            jump_threshold: None,
+            jump_bandwidth: None,
+            aux_k_coefficient: None,
+            aux_k: None,
+            resample_interval: None,
+            gradient_clip: None,
             warmup_steps: 0,
             sparsity_warmup_steps: None,
             weight_decay: 0.0,
@@ -115,6 +185,8 @@ impl Default for Hyperparameters {
             dead_window_steps: default_dead_window(),
             precision: Precision::default(),
             buffer_tokens: None,
+            evaluation_tokens: None,
+            cache_activations: None,
         }
     }
 }
@@ -181,7 +253,31 @@ pub struct InvalidHyperparameter {
     pub given: String,
 }
 
+/// The most places that one training can have.
+pub const MAX_HOOKS: usize = 64;
+
 impl Hyperparameters {
+    /// What makes latents of pre-activations.
+    #[must_use]
+    pub fn activation_function(&self) -> ActivationFunction {
+        self.activation_function.unwrap_or(if self.top_k.is_some() {
+            ActivationFunction::TopK
+        } else {
+            ActivationFunction::Relu
+        })
+    }
+
+    /// The places that are trained, in order, in a model of `num_layers` layers.
+    #[must_use]
+    pub fn sites(&self, num_layers: u32) -> Vec<HookSite> {
+        self.hooks.clone().unwrap_or_else(|| {
+            vec![HookSite {
+                layer: self.layer.unwrap_or(num_layers / 2),
+                hook: self.hook,
+            }]
+        })
+    }
+
     /// Checks every range.
     ///
     /// # Errors
@@ -241,6 +337,57 @@ impl Hyperparameters {
             && k == 0
         {
             return bad("topK", "at least 1", k.to_string());
+        }
+        let function = self.activation_function();
+        let wants_k = matches!(
+            function,
+            ActivationFunction::TopK | ActivationFunction::BatchTopK
+        );
+        if wants_k != self.top_k.is_some() {
+            let given = self
+                .top_k
+                .map_or_else(|| "absent".to_owned(), |k| k.to_string());
+            return bad(
+                "topK",
+                "given with activationFunction topk and batchtopk, and only with them",
+                given,
+            );
+        }
+        for (name, value) in [
+            ("jumpThreshold", self.jump_threshold),
+            ("jumpBandwidth", self.jump_bandwidth),
+            ("auxKCoefficient", self.aux_k_coefficient),
+            ("gradientClip", self.gradient_clip),
+        ] {
+            if let Some(value) = value
+                && !(value.is_finite() && value > 0.0)
+            {
+                return bad(name, positive, value.to_string());
+            }
+        }
+        for (name, value) in [
+            ("auxK", self.aux_k),
+            ("resampleInterval", self.resample_interval),
+        ] {
+            if value == Some(0) {
+                return bad(name, "at least 1", "0".to_owned());
+            }
+        }
+        if let Some(hooks) = &self.hooks {
+            let mut seen = HashSet::new();
+            if hooks.is_empty()
+                || hooks.len() > MAX_HOOKS
+                || !hooks.iter().all(|site| seen.insert(site))
+            {
+                return bad(
+                    "hooks",
+                    "1 to 64 places, each once",
+                    format!("{} places", hooks.len()),
+                );
+            }
+            if self.layer.is_some() {
+                return bad("layer", "absent where hooks are given", "given".to_owned());
+            }
         }
         if let Some(tokens) = self.buffer_tokens
             && tokens < self.batch_size.saturating_mul(2)
