@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 use tch::{Device, Kind, Tensor};
-use trainmaster_domain::{hyperparameters::Hook, run::journal::FailureClass};
+use trainmaster_domain::run::journal::FailureClass;
 use trainmaster_trainer::language_model::{
-    HookPoint, LanguageModel, LanguageModelError, LoadOptions, inspect,
+    HookPoint, LanguageModel, LanguageModelError, LoadOptions, Site, inspect,
 };
 
 fn tests(path: &str) -> PathBuf {
@@ -66,7 +66,7 @@ fn residual(model: &LanguageModel, layer: usize) -> Tensor {
             &tokens,
             &[HookPoint {
                 layer,
-                hook: Hook::Residual,
+                site: Site::Residual,
             }],
         )
         .unwrap()
@@ -250,7 +250,7 @@ fn loading_some_layers_computes_the_same_as_loading_all() {
             &tokens,
             &[HookPoint {
                 layer: 2,
-                hook: Hook::Mlp,
+                site: Site::MlpOutput,
             }],
         )
         .unwrap_err();
@@ -309,7 +309,7 @@ fn padding_at_the_end_changes_nothing_before_it() {
     let model = load(&tiny(), Kind::Float, Some(3)).unwrap();
     let hooks = [HookPoint {
         layer: 2,
-        hook: Hook::Residual,
+        site: Site::Residual,
     }];
     let short = Tensor::from_slice(&[1_i64, 50, 60]).view([1, 3]);
     let padded = Tensor::from_slice(&[1_i64, 50, 60, 2, 2]).view([1, 5]);
@@ -327,7 +327,7 @@ fn what_comes_later_changes_nothing_in_sequences_of_any_length() {
     let model = load(&tiny(), Kind::Float, Some(3)).unwrap();
     let hooks = [HookPoint {
         layer: 2,
-        hook: Hook::Residual,
+        site: Site::Residual,
     }];
     let run = |length: i64| {
         let ids: Vec<i64> = (0..2 * 200).map(|at| at * 31 % 512).collect();
@@ -345,12 +345,12 @@ fn what_comes_later_changes_nothing_in_sequences_of_any_length() {
 fn several_hooks_come_back_in_the_order_asked_for() {
     let model = load(&tiny(), Kind::Float, None).unwrap();
     let tokens = Tensor::from_slice(&[1_i64, 50, 60]).view([1, 3]);
-    let point = |layer, hook| HookPoint { layer, hook };
+    let point = |layer, site| HookPoint { layer, site };
     let hooks = [
-        point(2, Hook::Mlp),
-        point(0, Hook::Residual),
-        point(2, Hook::Attention),
-        point(2, Hook::Mlp),
+        point(2, Site::MlpOutput),
+        point(0, Site::Residual),
+        point(2, Site::AttentionOutput),
+        point(2, Site::MlpOutput),
     ];
     let together = model.activations(&tokens, &hooks).unwrap();
     assert_eq!(together.len(), 4);
@@ -366,7 +366,7 @@ fn a_token_beyond_the_vocabulary_is_an_error_not_a_crash() {
     let tokens = Tensor::from_slice(&[512_i64]).view([1, 1]);
     let hooks = [HookPoint {
         layer: 0,
-        hook: Hook::Residual,
+        site: Site::Residual,
     }];
     assert_eq!(
         model.activations(&tokens, &hooks).unwrap_err().code(),

@@ -4,16 +4,15 @@
 
 use std::{ops::ControlFlow, path::Path};
 use tch::{Device, Kind, Tensor};
-use trainmaster_domain::hyperparameters::Hook;
 use trainmaster_trainer::{
-    language_model::{HookPoint, LanguageModel, LoadOptions, inspect},
+    language_model::{HookPoint, LanguageModel, LoadOptions, Site, inspect},
     tokenizer::Tokenizer,
 };
 
-const HOOKS: [(Hook, &str); 3] = [
-    (Hook::Residual, "residual"),
-    (Hook::Mlp, "mlp"),
-    (Hook::Attention, "attention"),
+const HOOKS: [(Site, &str); 3] = [
+    (Site::Residual, "residual"),
+    (Site::MlpOutput, "mlp"),
+    (Site::AttentionOutput, "attention"),
 ];
 
 fn tests(path: &str) -> std::path::PathBuf {
@@ -57,9 +56,9 @@ fn agrees(path: &Path, layers: usize, file: &str) {
     let reference = reference(file);
     let tokens = reference("tokens");
     for layer in 0..layers {
-        for (hook, name) in HOOKS {
+        for (site, name) in HOOKS {
             let ours = model
-                .activations(&tokens, &[HookPoint { layer, hook }])
+                .activations(&tokens, &[HookPoint { layer, site }])
                 .unwrap();
             let error = relative_error(&ours[0], &reference(&format!("{name}.{layer}")));
             assert!(
@@ -210,9 +209,9 @@ fn smollm2_computes_what_transformers_computes() {
         .collect();
     let points: Vec<_> = cases
         .iter()
-        .map(|(layer, (hook, _))| HookPoint {
+        .map(|(layer, (site, _))| HookPoint {
             layer: *layer,
-            hook: *hook,
+            site: *site,
         })
         .collect();
     for (ours, (layer, (_, name))) in model

@@ -18,8 +18,7 @@ use std::{
     time::Instant,
 };
 use tch::{Device, Kind, Tensor};
-use trainmaster_domain::hyperparameters::Hook;
-use trainmaster_trainer::language_model::{HookPoint, LanguageModel, LoadOptions};
+use trainmaster_trainer::language_model::{HookPoint, LanguageModel, LoadOptions, Site};
 
 const LAYERS: usize = 9;
 const BATCH: [i64; 2] = [8, 256];
@@ -103,7 +102,7 @@ impl Peer {
 fn tokens_per_second(model: &LanguageModel, tokens: &Tensor, seconds: f64) -> Result<f64> {
     let hooks = [HookPoint {
         layer: LAYERS - 1,
-        hook: Hook::Residual,
+        site: Site::Residual,
     }];
     model.activations(tokens, &hooks)?;
     let start = Instant::now();

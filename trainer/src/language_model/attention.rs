@@ -4,13 +4,14 @@
 //! done as libtorch's batched products, a block of queries at a time: a block multiplies only keys that are not after it,
 //! queries that share a key head are rows of one product, and scores take no more memory than a block's.
 
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Queries of a block. Between 32 and 64 was fastest for sequences of 256 on a CPU with AVX-512.
 const BLOCK: i64 = 64;
 
-/// Attention of `queries` (`[batch, length, heads, width]`, already scaled) to `keys` and `values` (`[batch, length, shared
-/// heads, width]`) at and before their positions: `[batch, length, heads · width]`.
+/// Attention of `queries` (`[batch, length, heads, width]`, already scaled) to `keys` and `values` (`[batch, shared heads, total,
+/// width]`) at and before their positions: `[batch, length, heads · width]`. The queries are those of the last `length` of the
+/// `total` positions.
 pub(super) fn causal(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
     let (batch, length, heads, width) = queries.size4()?;
     let mixed = if queries.device() == Device::Cpu {
@@ -22,32 +23,36 @@ pub(super) fn causal(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result
 }
 
 fn fused(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
-    let heads_first = |tensor: &Tensor| tensor.f_transpose(1, 2);
-    let is_grouped = queries.size4()?.2 != keys.size4()?.2;
+    let (_, length, heads, _) = queries.size4()?;
+    let (_, shared, total, _) = keys.size4()?;
+    // The kernel's own causal mask takes queries for the first positions. A single query sees all.
+    let mask = if length == total || length == 1 {
+        None
+    } else {
+        let all = Tensor::f_ones([length, total], (Kind::Bool, queries.device()))?;
+        Some(all.f_tril(total - length)?)
+    };
     Tensor::f_scaled_dot_product_attention(
-        &heads_first(queries)?,
-        &heads_first(keys)?,
-        &heads_first(values)?,
-        None::<&Tensor>,
+        &queries.f_transpose(1, 2)?,
+        keys,
+        values,
+        mask.as_ref(),
         0.0,
-        true,
+        length == total && length > 1,
         1.0,
-        is_grouped,
+        heads != shared,
     )?
     .f_transpose(1, 2)
 }
 
 fn in_blocks(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
     let (batch, length, heads, width) = queries.size4()?;
-    let (_, _, shared, _) = keys.size4()?;
+    let (_, shared, total, _) = keys.size4()?;
+    let past = total - length;
     let group = heads / shared;
     let products = batch * shared;
-    let head_first = |tensor: &Tensor| {
-        tensor
-            .f_transpose(1, 2)?
-            .f_reshape([products, length, width])
-    };
-    let (keys, values) = (head_first(keys)?.f_transpose(1, 2)?, head_first(values)?);
+    let flat = |tensor: &Tensor| tensor.f_reshape([products, total, width]);
+    let (keys, values) = (flat(keys)?.f_transpose(1, 2)?, flat(values)?);
     // [batch, shared, group, length, width]
     let grouped = |tensor: &Tensor| {
         tensor
@@ -70,13 +75,13 @@ fn in_blocks(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor,
     let mut start = 0;
     while start < length {
         let rows = BLOCK.min(length - start);
-        let end = start + rows;
+        let end = past + start + rows;
         let block = queries
             .f_narrow(3, start, rows)?
             .f_reshape([products, group * rows, width])?;
         let scores = block.f_bmm(&keys.f_narrow(2, 0, end)?)?;
         let _ = scores
-            .f_narrow(2, start, rows)?
+            .f_narrow(2, past + start, rows)?
             .f_unflatten(1, [group, rows])?
             .f_add_(&after.f_narrow(0, 0, rows)?.f_narrow(1, 0, rows)?)?;
         let weights = scores.f_internal_softmax(-1, false)?;
@@ -84,7 +89,7 @@ fn in_blocks(queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor,
         mixed_grouped
             .f_narrow(3, start, rows)?
             .f_copy_(&block.f_view([batch, shared, group, rows, width])?)?;
-        start = end;
+        start += rows;
     }
     Ok(mixed)
 }

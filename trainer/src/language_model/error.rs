@@ -92,6 +92,16 @@ pub enum LanguageModelError {
         /// The deepest there is.
         last: usize,
     },
+    /// More positions than there is room for.
+    #[error(
+        "a sequence of {length} positions was asked for, where there are {longest}; shorten it"
+    )]
+    TooLong {
+        /// Asked for.
+        length: i64,
+        /// The most there can be.
+        longest: i64,
+    },
     /// Whoever watches the loading asked to end it.
     #[error("loading the model was cancelled")]
     Cancelled,
@@ -128,6 +138,7 @@ impl LanguageModelError {
             Self::ShapeMismatch { .. } => "shape_mismatch",
             Self::WeightMissing { .. } => "weight_missing",
             Self::NoSuchLayer { .. } => "no_such_layer",
+            Self::TooLong { .. } => "sequence_too_long",
             Self::Cancelled => "cancelled",
             Self::Torch { detail, .. } if speaks_of_memory(detail) => "out_of_memory",
             Self::Torch { .. } => "internal",

@@ -33,9 +33,13 @@ impl Rotary {
         Ok(Self { frequencies })
     }
 
-    /// The complex factors of positions `0..length`: `[length, 1, head_dim / 2]`.
-    pub(crate) fn factors(&self, length: i64) -> Result<Tensor, TchError> {
-        let positions = Tensor::f_arange(length, (Kind::Float, self.frequencies.device()))?;
+    /// The complex factors of positions `start..start + length`: `[length, 1, head_dim / 2]`.
+    pub(crate) fn factors(&self, start: i64, length: i64) -> Result<Tensor, TchError> {
+        let positions = Tensor::f_arange_start(
+            start,
+            start + length,
+            (Kind::Float, self.frequencies.device()),
+        )?;
         let angles = positions.f_outer(&self.frequencies)?.f_unsqueeze(1)?;
         Tensor::f_polar(&angles.f_ones_like()?, &angles)
     }

@@ -8,11 +8,10 @@ use crate::autoencoder::{
     sae_lens::Provenance,
 };
 use crate::dataset::TokenizedDataset;
-use crate::language_model::{HookPoint, LanguageModel, LoadOptions};
+use crate::language_model::{HookPoint, LanguageModel, LoadOptions, Site};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
-use trainmaster_domain::hyperparameters::Hook;
 use trainmaster_domain::run::spec::Train;
 
 /// Tokens that the language model reads at once.
@@ -74,7 +73,7 @@ impl ModelActivations {
             dataset,
             point: HookPoint {
                 layer,
-                hook: train.hyperparameters.hook,
+                site: train.hyperparameters.hook.into(),
             },
         })
     }
@@ -82,10 +81,11 @@ impl ModelActivations {
     /// Which activations these are, as SAELens says it.
     pub(super) fn provenance(&self, train: &Train) -> Provenance {
         let layer = self.point.layer;
-        let (hook, module) = match self.point.hook {
-            Hook::Residual => ("hook_resid_post", ""),
-            Hook::Mlp => ("hook_mlp_out", ".mlp"),
-            Hook::Attention => ("hook_attn_out", ".self_attn"),
+        let (hook, module) = match self.point.site {
+            Site::Residual => ("hook_resid_post", ""),
+            Site::MlpOutput => ("hook_mlp_out", ".mlp"),
+            Site::MlpInput => ("mlp.hook_in", ".mlp"),
+            Site::AttentionOutput => ("hook_attn_out", ".self_attn"),
         };
         Provenance {
             model_name: train.model_name.clone(),
