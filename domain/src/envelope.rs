@@ -1,6 +1,9 @@
 //! What surrounds an event: where it stands in the log, which stream it belongs to, who caused it; and how it is stored.
 
-use crate::{Task, dataset::DatasetEvent, model::ModelEvent, training::TrainingEvent};
+use crate::{
+    Task, dataset::DatasetEvent, feature::FeatureEvent, job::JobEvent, model::ModelEvent,
+    training::TrainingEvent,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -61,9 +64,22 @@ pub enum Category {
     Model,
     /// A training.
     Training,
+    /// A job: an extraction or a generation.
+    Job,
+    /// What people say of a feature.
+    Feature,
 }
 
 impl Category {
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::Dataset,
+        Self::Model,
+        Self::Training,
+        Self::Job,
+        Self::Feature,
+    ];
+
     /// As the log stores it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -71,6 +87,8 @@ impl Category {
             Self::Dataset => "dataset",
             Self::Model => "model",
             Self::Training => "training",
+            Self::Job => "job",
+            Self::Feature => "feature",
         }
     }
 }
@@ -89,14 +107,14 @@ pub struct UnknownCategory(pub String);
 impl std::str::FromStr for Category {
     type Err = UnknownCategory;
     fn from_str(text: &str) -> Result<Self, UnknownCategory> {
-        [Self::Dataset, Self::Model, Self::Training]
+        Self::ALL
             .into_iter()
             .find(|category| category.as_str() == text)
             .ok_or_else(|| UnknownCategory(text.to_owned()))
     }
 }
 
-/// A stream: the history of one dataset, model or training.
+/// A stream: the history of one dataset, model, training, job or feature.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamId {
     /// Its kind.
@@ -227,6 +245,10 @@ pub enum Event {
     Model(ModelEvent),
     /// To a training.
     Training(TrainingEvent),
+    /// To a job.
+    Job(JobEvent),
+    /// To a feature.
+    Feature(FeatureEvent),
 }
 
 /// A stored event that this program cannot read.
@@ -267,6 +289,8 @@ impl Event {
             Self::Dataset(event) => event.event_type(),
             Self::Model(event) => event.event_type(),
             Self::Training(event) => event.event_type(),
+            Self::Job(event) => event.event_type(),
+            Self::Feature(event) => event.event_type(),
         }
     }
 
@@ -311,6 +335,8 @@ impl Event {
             Category::Dataset => read(tagged).map(Self::Dataset),
             Category::Model => read(tagged).map(Self::Model),
             Category::Training => read(tagged).map(Self::Training),
+            Category::Job => read(tagged).map(Self::Job),
+            Category::Feature => read(tagged).map(Self::Feature),
         }
         .map_err(|source| DecodeError::Malformed {
             category,
@@ -327,6 +353,8 @@ impl Event {
             Self::Dataset(event) => event.task(),
             Self::Model(event) => event.task(),
             Self::Training(event) => event.task(),
+            Self::Job(event) => event.task(),
+            Self::Feature(event) => event.task(),
         }
     }
 }

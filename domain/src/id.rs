@@ -1,4 +1,4 @@
-//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`.
+//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`, `job_…`.
 
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,10 @@ id!(
 id!(
     /// A training of an autoencoder.
     TrainingId, "tr_"
+);
+id!(
+    /// A job.
+    JobId, "job_"
 );
 id!(
     /// A checkpoint of a training.

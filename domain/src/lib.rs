@@ -4,8 +4,10 @@
 pub mod attempt;
 pub mod dataset;
 pub mod envelope;
+pub mod feature;
 pub mod hyperparameters;
 pub mod id;
+pub mod job;
 pub mod lease;
 pub mod model;
 pub mod run;

@@ -135,6 +135,7 @@ pub struct Model {
     status: ModelStatus,
     registered: Option<Registered>,
     files: Option<Downloaded>,
+    num_layers: u32,
     attempts: Attempts,
 }
 
@@ -153,6 +154,11 @@ impl Model {
     #[must_use]
     pub const fn files(&self) -> Option<&Downloaded> {
         self.files.as_ref()
+    }
+    /// How many layers it has; 0 before it has been inspected.
+    #[must_use]
+    pub const fn num_layers(&self) -> u32 {
+        self.num_layers
     }
     /// Claims, leases, losses.
     #[must_use]
@@ -308,6 +314,11 @@ impl Aggregate for Model {
             {
                 self.attempts.on_ended(inspected.seq);
                 self.attempts.crashes = 0;
+                let layers = &inspected.architecture_config["num_layers"];
+                self.num_layers = layers
+                    .as_u64()
+                    .and_then(|layers| u32::try_from(layers).ok())
+                    .unwrap_or(0);
                 self.status = Ready;
             }
             (ModelEvent::ModelFailed(failed), Loading | Error) if current(failed.lease) => {

@@ -19,6 +19,7 @@
 //! from 1 without gaps within its lease. A trainer that finds the file not ending in a newline (its predecessor died in
 //! mid-write) first writes one; a line that is not a record is skipped by the reader.
 
+pub mod artifact;
 pub mod control;
 pub mod journal;
 pub mod spec;

@@ -236,16 +236,20 @@ proptest! {
         picks in prop::collection::vec(0..every_event().len(), 0..60)
     ) {
         let events = every_event();
-        let (mut training, mut model, mut dataset) = (
+        let (mut training, mut model, mut dataset, mut job, mut feature) = (
             Training::default(),
             trainmaster_domain::model::Model::default(),
             trainmaster_domain::dataset::Dataset::default(),
+            trainmaster_domain::job::Job::default(),
+            trainmaster_domain::feature::Feature::default(),
         );
         for pick in picks {
             match &events[pick] {
                 Event::Training(event) => { let _ = training.evolve(event); }
                 Event::Model(event) => { let _ = model.evolve(event); }
                 Event::Dataset(event) => { let _ = dataset.evolve(event); }
+                Event::Job(event) => { let _ = job.evolve(event); }
+                Event::Feature(event) => { let _ = feature.evolve(event); }
             }
         }
     }

@@ -55,6 +55,7 @@ pub(crate) async fn apply(
             Event::Dataset(event) => of_datasets.push(happened(recorded, event)),
             Event::Model(event) => of_models.push(happened(recorded, event)),
             Event::Training(event) => of_trainings.push(happened(recorded, event)),
+            Event::Job(_) | Event::Feature(_) => {}
         }
     }
     fold::<datasets::Dataset>(connection, &of_datasets).await?;

@@ -69,6 +69,7 @@ impl Story {
             Category::Dataset => "datasets",
             Category::Model => "models",
             Category::Training => "trainings",
+            Category::Job | Category::Feature => panic!("no row a {category}"),
         };
         let before = self.row(table, id).await;
         self.apply(category, id, event).await.unwrap();

@@ -37,6 +37,8 @@ impl ResolveError {
                 Category::Dataset => "dataset_not_found",
                 Category::Model => "model_not_found",
                 Category::Training => "training_not_found",
+                Category::Job => "job_not_found",
+                Category::Feature => "feature_not_found",
             },
             Self::Ambiguous { .. } => "ambiguous_name",
         }
@@ -105,8 +107,8 @@ impl Commands {
             Category::Model => {
                 "SELECT id FROM mistudio.models WHERE name = $1 ORDER BY created_at, id LIMIT 5"
             }
-            // Trainings have no names.
-            Category::Training => return Ok(vec![]),
+            // The others have no names, or none that is theirs alone.
+            Category::Training | Category::Job | Category::Feature => return Ok(vec![]),
         };
         sqlx::query_scalar(sql)
             .bind(name)

@@ -6,12 +6,17 @@ use trainmaster_domain::{
     Category, Lease, StreamId,
     attempt::Attempts,
     dataset::Dataset,
+    hyperparameters::HookSite,
+    id::TrainingId,
+    job::{Extraction, Generation, Job, JobStatus, JobWork},
     model::{Model, ModelStatus},
     run::{
         control::Request,
-        spec::{self, InspectModel, PrepareDataset, ResumeFrom, Train},
+        spec::{
+            self, Extract, Generate, InspectModel, PrepareDataset, ResumeFrom, Steering, Train,
+        },
     },
-    training::{Training, TrainingStatus},
+    training::{Definition, ResultFiles, Training, TrainingStatus},
 };
 
 /// Work that can be started.
@@ -45,6 +50,8 @@ pub(crate) async fn plan(
         Category::Model => plan_model(log, &stream.id).await,
         Category::Dataset => plan_dataset(log, &stream.id, state_directory).await,
         Category::Training => plan_training(log, &stream.id).await,
+        Category::Job => plan_job(log, &stream.id).await,
+        Category::Feature => Ok(Readiness::Nothing),
     }
 }
 
@@ -138,6 +145,133 @@ async fn plan_training(log: &Log, id: &str) -> Result<Readiness, LogError> {
         training.attempts(),
         training.requested(),
     ))
+}
+
+async fn plan_job(log: &Log, id: &str) -> Result<Readiness, LogError> {
+    let job = log.load::<Job>(id).await?.state;
+    let (JobStatus::Queued, Some(work)) = (job.status(), job.work()) else {
+        return Ok(Readiness::Nothing);
+    };
+    let work = match work {
+        JobWork::Extraction(extraction) => plan_extraction(log, extraction).await?,
+        JobWork::Generation(generation) => plan_generation(log, generation).await?,
+    };
+    Ok(match work {
+        Ok(work) => ready(work, job.attempts(), job.requested()),
+        Err(reason) => Readiness::Waits(reason),
+    })
+}
+
+/// What a training has trained.
+struct Trained {
+    definition: Definition,
+    sites: Vec<HookSite>,
+    result: ResultFiles,
+    model_path: String,
+}
+
+/// The autoencoders of a training that has ended, or what keeps them from being used.
+async fn trained(log: &Log, training_id: &TrainingId) -> Result<Result<Trained, String>, LogError> {
+    let training = log.load::<Training>(training_id.as_str()).await?.state;
+    let (Some(definition), Some(result)) = (training.definition(), training.result()) else {
+        return Ok(Err(format!(
+            "training {training_id} is {} and has no autoencoder",
+            training.status().as_str()
+        )));
+    };
+    let model_id = definition.model_id.as_str();
+    let model = log.load::<Model>(model_id).await?.state;
+    let (ModelStatus::Ready, Some(files)) = (model.status(), model.files()) else {
+        return Ok(Err(format!(
+            "model {model_id} is {}",
+            model.status().as_str()
+        )));
+    };
+    Ok(Ok(Trained {
+        sites: definition.hyperparameters.sites(model.num_layers()),
+        definition: definition.clone(),
+        result: result.clone(),
+        model_path: files.file_path.clone(),
+    }))
+}
+
+async fn plan_extraction(
+    log: &Log,
+    extraction: &Extraction,
+) -> Result<Result<spec::Work, String>, LogError> {
+    let trained = match trained(log, &extraction.training_id).await? {
+        Ok(trained) => trained,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let dataset_id = extraction.dataset_id.as_str();
+    let dataset = log.load::<Dataset>(dataset_id).await?.state;
+    let Some(tokenized_path) = dataset.tokenized_path() else {
+        return Ok(Err(format!(
+            "dataset {dataset_id} is {}",
+            dataset.status().as_str()
+        )));
+    };
+    let wanted = |site: &&HookSite| {
+        let of_layer = extraction
+            .layers
+            .as_ref()
+            .is_none_or(|layers| layers.contains(&site.layer));
+        let of_hook = extraction
+            .hook_types
+            .as_ref()
+            .is_none_or(|hooks| hooks.contains(&site.hook));
+        of_layer && of_hook
+    };
+    Ok(Ok(spec::Work::Extract(Box::new(Extract {
+        training_id: extraction.training_id.clone(),
+        model_path: trained.model_path,
+        dataset_id: dataset_id.to_owned(),
+        tokenized_path: tokenized_path.to_owned(),
+        autoencoder_path: trained.result.path,
+        autoencoder_sha256: trained.result.sha256,
+        encoder_type: trained.definition.encoder_type.as_str().to_owned(),
+        wanted: trained.sites.iter().filter(wanted).copied().collect(),
+        sites: trained.sites,
+        max_samples: extraction.max_samples,
+        top_k_examples: extraction.top_k_examples,
+        context_tokens: extraction.context_tokens,
+        minimum_frequency: extraction.minimum_frequency,
+        embedder_path: None,
+    }))))
+}
+
+async fn plan_generation(
+    log: &Log,
+    generation: &Generation,
+) -> Result<Result<spec::Work, String>, LogError> {
+    let model_id = generation.model_id.as_str();
+    let model = log.load::<Model>(model_id).await?.state;
+    let (ModelStatus::Ready, Some(files)) = (model.status(), model.files()) else {
+        return Ok(Err(format!(
+            "model {model_id} is {}",
+            model.status().as_str()
+        )));
+    };
+    let steering = match &generation.intervention {
+        None => None,
+        Some(intervention) => match trained(log, &intervention.training_id).await? {
+            Err(reason) => return Ok(Err(reason)),
+            Ok(trained) => Some(Steering {
+                autoencoder_path: trained.result.path,
+                autoencoder_sha256: trained.result.sha256,
+                sites: trained.sites,
+                layer: intervention.layer,
+                features: intervention.features.clone(),
+            }),
+        },
+    };
+    Ok(Ok(spec::Work::Generate(Box::new(Generate {
+        model_path: files.file_path.clone(),
+        prompt: generation.prompt.clone(),
+        chat: generation.chat,
+        sampling: generation.sampling.clone(),
+        steering,
+    }))))
 }
 
 fn waits_for_model(id: &str, model: &Model) -> Readiness {

@@ -21,6 +21,7 @@ use trainmaster_domain::{
     Category, Event, Lease, Metadata, StreamId,
     attempt::{Claim, Claimed, Loss, LossReason},
     dataset::DatasetEvent,
+    job::JobEvent,
     model::ModelEvent,
     run::{
         CONTRACT_VERSION,
@@ -73,7 +74,7 @@ impl Dispatcher {
         stream: &StreamId,
         cause: &Cause,
     ) -> Result<Dispatched, LogError> {
-        let prefers_gpu = stream.category == Category::Training;
+        let prefers_gpu = matches!(stream.category, Category::Training | Category::Job);
         if !self.slots.has_free(prefers_gpu) {
             debug!(%stream, "waits for a free slot");
             return Ok(Dispatched::NoSlot);
@@ -261,7 +262,8 @@ pub(crate) fn claimed(event: &Event) -> Option<&Claimed> {
     match event {
         Event::Dataset(DatasetEvent::DatasetClaimed(claimed))
         | Event::Model(ModelEvent::ModelClaimed(claimed))
-        | Event::Training(TrainingEvent::TrainingClaimed(claimed)) => Some(claimed),
+        | Event::Training(TrainingEvent::TrainingClaimed(claimed))
+        | Event::Job(JobEvent::JobClaimed(claimed)) => Some(claimed),
         _ => None,
     }
 }

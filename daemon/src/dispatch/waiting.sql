@@ -6,7 +6,8 @@ SELECT events.category,
        events.transaction_id::text || '-' || events.sequence AS causation_id
   FROM log.events
  WHERE events.type IN ('DatasetDownloaded', 'DatasetRetried', 'ModelDownloaded', 'ModelRetried',
-                       'TrainingQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested')
+                       'TrainingQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested',
+                       'JobQueued', 'JobRetried')
    AND NOT EXISTS (SELECT FROM log.events AS later
                     WHERE later.category = events.category
                       AND later.stream_id = events.stream_id

@@ -6,6 +6,7 @@ use trainmaster_domain::{
     Aggregate, Category, Metadata, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report},
     dataset::{Dataset, DatasetCommand, DatasetRefusal},
+    job::{Job, JobCommand, JobRefusal},
     model::{Model, ModelCommand, ModelRefusal},
     run::control::Request,
     training::{Training, TrainingCommand, TrainingRefusal},
@@ -90,6 +91,30 @@ impl Work for Training {
     }
 }
 
+impl Work for Job {
+    fn claim(claim: Claim) -> JobCommand {
+        JobCommand::Claim(claim)
+    }
+    fn report(report: Report) -> JobCommand {
+        JobCommand::Report(Box::new(report))
+    }
+    fn lose(loss: Loss) -> JobCommand {
+        JobCommand::LoseLease(loss)
+    }
+    fn attempts(&self) -> &Attempts {
+        self.attempts()
+    }
+    fn requested(&self) -> Option<Request> {
+        self.requested()
+    }
+    fn lease_refusal(refusal: &JobRefusal) -> Option<&LeaseRefusal> {
+        match refusal {
+            JobRefusal::Lease(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
 /// What became of a command about a run.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -101,6 +126,10 @@ pub(crate) enum Heard {
     TooEarly,
     /// Anything else.
     Refused(String),
+}
+
+fn no_work(stream: &StreamId) -> Heard {
+    Heard::Refused(format!("nothing works on a {}", stream.category))
 }
 
 /// What work is about, as far as looking after it needs to know.
@@ -140,8 +169,9 @@ where
     }
 }
 
+/// What is not worked on has its answer in `else`.
 macro_rules! by_category {
-    ($stream:expr, $aggregate:ident => $body:expr) => {
+    ($stream:expr, $aggregate:ident => $body:expr, else $otherwise:expr) => {
         match $stream.category {
             Category::Dataset => {
                 type $aggregate = Dataset;
@@ -155,6 +185,11 @@ macro_rules! by_category {
                 type $aggregate = Training;
                 $body
             }
+            Category::Job => {
+                type $aggregate = Job;
+                $body
+            }
+            Category::Feature => $otherwise,
         }
     };
 }
@@ -165,7 +200,7 @@ pub(crate) async fn claim(
     claim: Claim,
     metadata: Metadata,
 ) -> Result<Heard, LogError> {
-    by_category!(stream, A => run::<A>(log, &stream.id, A::claim(claim), metadata).await)
+    by_category!(stream, A => run::<A>(log, &stream.id, A::claim(claim), metadata).await, else Ok(no_work(stream)))
 }
 
 pub(crate) async fn report(
@@ -174,7 +209,7 @@ pub(crate) async fn report(
     report: Report,
     metadata: Metadata,
 ) -> Result<Heard, LogError> {
-    by_category!(stream, A => run::<A>(log, &stream.id, <A as Work>::report(report), metadata).await)
+    by_category!(stream, A => run::<A>(log, &stream.id, <A as Work>::report(report), metadata).await, else Ok(no_work(stream)))
 }
 
 pub(crate) async fn lose(
@@ -183,7 +218,7 @@ pub(crate) async fn lose(
     loss: Loss,
     metadata: Metadata,
 ) -> Result<Heard, LogError> {
-    by_category!(stream, A => run::<A>(log, &stream.id, A::lose(loss), metadata).await)
+    by_category!(stream, A => run::<A>(log, &stream.id, A::lose(loss), metadata).await, else Ok(no_work(stream)))
 }
 
 pub(crate) async fn end_overdue_pause(
@@ -208,5 +243,5 @@ pub(crate) async fn look(log: &Log, stream: &StreamId) -> Result<WorkState, LogE
             attempts: Work::attempts(&state).clone(),
             requested: Work::requested(&state),
         })
-    })
+    }, else Ok(WorkState { attempts: Attempts::default(), requested: None }))
 }

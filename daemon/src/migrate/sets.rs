@@ -46,12 +46,14 @@ pub(super) const SETS: &[Set] = &[
         2 "0002_outbox",
         3 "0003_append",
         4 "0004_heads",
+        5 "0005_feature_blocks",
     ),
     set!("projection":
         1 "0001_offsets",
     ),
     set!("dispatch":
         1 "0001_runs",
+        2 "0002_jobs",
     ),
 ];
 

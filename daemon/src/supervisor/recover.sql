@@ -3,13 +3,14 @@
 SELECT events.category, events.stream_id, events.recorded_at, workers.state_directory
   FROM log.events
   LEFT JOIN dispatch.workers ON workers.worker_id = events.payload ->> 'worker_id'
- WHERE events.type IN ('DatasetClaimed', 'ModelClaimed', 'TrainingClaimed')
+ WHERE events.type IN ('DatasetClaimed', 'ModelClaimed', 'TrainingClaimed', 'JobClaimed')
    AND NOT EXISTS (SELECT FROM log.events AS later
                     WHERE later.category = events.category
                       AND later.stream_id = events.stream_id
                       AND later.version > events.version
                       AND later.type IN ('DatasetRetried', 'DatasetClaimed', 'ModelRetried', 'ModelClaimed',
-                                         'TrainingResumed', 'TrainingRetried', 'TrainingClaimed'))
+                                         'TrainingResumed', 'TrainingRetried', 'TrainingClaimed',
+                                         'JobRetried', 'JobClaimed'))
    AND NOT EXISTS (SELECT FROM dispatch.runs
                     WHERE runs.category = events.category
                       AND runs.id = events.stream_id

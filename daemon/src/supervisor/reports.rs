@@ -139,6 +139,10 @@ fn refused(record: &Record) {
         Record::TrainingStarted(_) => "training_started",
         Record::Metrics(_) => "metrics",
         Record::CheckpointSaved(_) => "checkpoint_saved",
+        Record::GeneratedText(_) => "generated_text",
+        Record::Generated(_) => "generated",
+        Record::FeaturesExtracted(_) => "features_extracted",
+        Record::Cancelled {} => "cancelled",
         Record::Paused(_) => "paused",
         Record::Stopped(_) => "stopped",
         Record::Completed(_) => "completed",
@@ -154,6 +158,9 @@ fn is_last_word(record: &Record) -> bool {
     match record {
         Record::ModelInspected(_)
         | Record::DatasetTokenized(_)
+        | Record::Generated(_)
+        | Record::FeaturesExtracted(_)
+        | Record::Cancelled {}
         | Record::Paused(_)
         | Record::Stopped(_)
         | Record::Completed(_)
@@ -162,6 +169,7 @@ fn is_last_word(record: &Record) -> bool {
         | Record::Progress(_)
         | Record::DatasetIngested(_)
         | Record::TrainingStarted(_)
+        | Record::GeneratedText(_)
         | Record::Metrics(_)
         | Record::CheckpointSaved(_) => false,
     }

@@ -42,6 +42,14 @@ pub enum Record {
     Metrics(MetricsBatch),
     /// A checkpoint is durable.
     CheckpointSaved(CheckpointSaved),
+    /// A piece of text has been written. For whoever watches: the whole text comes with [`Record::Generated`].
+    GeneratedText(GeneratedText),
+    /// All text has been written, which ends the run.
+    Generated(Box<Generated>),
+    /// Features have been extracted; the artifacts are durable. Ends the run.
+    FeaturesExtracted(Box<FeaturesExtracted>),
+    /// The run has ended without a result because it was asked to stop, and has nothing that could be kept.
+    Cancelled {},
     /// The run has ended at a checkpoint (announced before) because it was asked to.
     Paused(AtStep),
     /// The run has ended with a result because it was asked to stop.
@@ -164,6 +172,103 @@ pub struct CheckpointSaved {
     pub file_size_bytes: i64,
     /// Lower-case hex SHA-256 of `<sha256 of file>  <file name>\n` for each file in name order (what `sha256sum *` prints).
     pub sha256: String,
+}
+
+/// An immutable file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Where it is.
+    pub path: String,
+    /// Of its bytes, lower-case hex.
+    pub sha256: String,
+    /// Its bytes.
+    pub size_bytes: i64,
+    /// Its rows.
+    pub rows: i64,
+}
+
+/// How features were scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scoring {
+    /// Raised with every change of the method.
+    pub version: u32,
+    /// The published methods that went into it, by the names of their components.
+    pub components: Vec<String>,
+    /// What read the examples: the studied model itself, or the name of a sentence encoder.
+    pub embedder: String,
+    /// The mean score of features whose examples were permuted among them: what no meaning looks like.
+    pub permuted_mean: f64,
+    /// The 95th percentile of the same.
+    pub permuted_p95: f64,
+}
+
+/// Features have been extracted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeaturesExtracted {
+    /// As [`super::artifact`] describes it.
+    pub features: Artifact,
+    /// As [`super::artifact`] describes it.
+    pub activations: Artifact,
+    /// Packed sequences that were read.
+    pub samples: i64,
+    /// Tokens that were read, padding and special tokens not counted.
+    pub tokens: i64,
+    /// How features were scored.
+    pub scoring: Scoring,
+}
+
+/// Which of two texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// Without intervention.
+    Plain,
+    /// With it.
+    Steered,
+}
+
+/// A piece of text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratedText {
+    /// Of which text.
+    pub variant: Variant,
+    /// What follows what was said before.
+    pub text: String,
+    /// Tokens written so far.
+    pub tokens: u32,
+}
+
+/// A text that a model wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// The prompt not included.
+    pub text: String,
+    /// Tokens of it.
+    pub tokens: u32,
+    /// Why it ends.
+    pub ended: CompletionEnd,
+}
+
+/// Why a text ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompletionEnd {
+    /// The model ended it.
+    EndOfText,
+    /// It is as long as was asked for.
+    Length,
+    /// The model's context is full.
+    Context,
+}
+
+/// All text has been written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Without intervention.
+    pub plain: Completion,
+    /// With it, from the same seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steered: Option<Completion>,
 }
 
 /// A step at which something happened.

@@ -1,6 +1,10 @@
 //! What a run is to do: `spec.json`.
 
-use crate::{Lease, hyperparameters::Hyperparameters, id::TrainingId};
+use crate::{
+    Lease,
+    hyperparameters::{HookSite, Hyperparameters, InvalidHyperparameter},
+    id::TrainingId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What to do, under which lease, within which limits.
@@ -45,6 +49,12 @@ pub enum Work {
     PrepareDataset(PrepareDataset),
     /// Train an autoencoder on a model's activations.
     Train(Box<Train>),
+    /// Take an autoencoder that another program trained as a training's result.
+    ImportAutoencoder(ImportAutoencoder),
+    /// Find the features of trained autoencoders.
+    Extract(Box<Extract>),
+    /// Write text, with and without an intervention.
+    Generate(Box<Generate>),
 }
 
 /// Look at a model.
@@ -102,4 +112,158 @@ pub struct ResumeFrom {
     pub path: String,
     /// The hash that its record announced (see [`super::journal::Record::CheckpointSaved`]).
     pub sha256: String,
+}
+
+/// Take an autoencoder that another program trained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportAutoencoder {
+    /// The training whose result it becomes.
+    pub training_id: TrainingId,
+    /// A SAELens directory.
+    pub source_path: String,
+    /// The model it is for, whose width it must have.
+    pub model_path: String,
+}
+
+/// Find features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Extract {
+    /// The training whose autoencoders are looked at.
+    pub training_id: TrainingId,
+    /// A GGUF file or a Hugging Face directory.
+    pub model_path: String,
+    /// The dataset: examples are named after it.
+    pub dataset_id: String,
+    /// A directory that [`PrepareDataset`] wrote.
+    pub tokenized_path: String,
+    /// The training's result directory: an autoencoder, or one for each site in a directory named after its hook.
+    pub autoencoder_path: String,
+    /// The hash that the training's last record announced.
+    pub autoencoder_sha256: String,
+    /// Its kind: `sparse`, `skip` or `transcoder`.
+    pub encoder_type: String,
+    /// The training's sites, in the order in which latents are counted.
+    pub sites: Vec<HookSite>,
+    /// Those that are wanted.
+    pub wanted: Vec<HookSite>,
+    /// Packed sequences to read; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_samples: Option<u64>,
+    /// Strongest examples that are kept of each feature.
+    pub top_k_examples: u32,
+    /// Tokens on either side of an example's strongest token.
+    pub context_tokens: u32,
+    /// Latents that are active on a smaller fraction of tokens are not features.
+    pub minimum_frequency: f64,
+    /// A directory with a sentence encoder (BERT family: `config.json`, `tokenizer.json`, safetensors), to score with; none: the
+    /// studied model's own representations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedder_path: Option<String>,
+}
+
+/// Write text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generate {
+    /// A GGUF file or a Hugging Face directory.
+    pub model_path: String,
+    /// What it goes on from.
+    pub prompt: String,
+    /// Whether the prompt is wrapped as a user's turn of the model's chat template.
+    pub chat: bool,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// The intervention; none: plain text only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steering>,
+}
+
+/// How tokens are drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sampling {
+    /// Tokens to write, at most.
+    pub max_new_tokens: u32,
+    /// Logits are divided by it; 0: always the likeliest token.
+    pub temperature: f64,
+    /// Only the likeliest tokens that have this probability together; 1: all.
+    pub top_p: f64,
+    /// Only so many of the likeliest tokens; 0: all.
+    pub top_k: u32,
+    /// Logits of tokens that have been written before are divided (if above 0, else multiplied) by it (Keskar et al. 2019,
+    /// arXiv:1909.05858); 1: not.
+    pub repetition_penalty: f64,
+    /// Of the drawing; the plain and the steered text have the same.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 100,
+            temperature: 0.7,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            seed: 42,
+        }
+    }
+}
+
+impl Sampling {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first value that is out of it.
+    pub fn validate(&self) -> Result<(), InvalidHyperparameter> {
+        let bad = |name, must, given: String| Err(InvalidHyperparameter { name, must, given });
+        if !(1..=100_000).contains(&self.max_new_tokens) {
+            return bad(
+                "maxNewTokens",
+                "1 to 100,000",
+                self.max_new_tokens.to_string(),
+            );
+        }
+        if !(0.0..=100.0).contains(&self.temperature) {
+            return bad("temperature", "0 to 100", self.temperature.to_string());
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return bad("topP", "above 0 and at most 1", self.top_p.to_string());
+        }
+        if !(self.repetition_penalty > 0.0 && self.repetition_penalty <= 100.0) {
+            return bad(
+                "repetitionPenalty",
+                "above 0 and at most 100",
+                self.repetition_penalty.to_string(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// An intervention at one layer: `h += Σ coefficient · max_activation · W_dec[latent]` at every position.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steering {
+    /// The training's result directory, as in [`Extract`].
+    pub autoencoder_path: String,
+    /// The hash that the training's last record announced.
+    pub autoencoder_sha256: String,
+    /// The training's sites, in the order in which latents are counted.
+    pub sites: Vec<HookSite>,
+    /// After which layer (of the residual stream).
+    pub layer: u32,
+    /// Which features, how strongly.
+    pub features: Vec<SteeredFeature>,
+}
+
+/// A feature that a text is steered with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SteeredFeature {
+    /// Its id in `features`.
+    pub feature_id: i64,
+    /// Its latent, counted through all the training's autoencoders.
+    pub neuron_index: i64,
+    /// In units of `max_activation`.
+    pub coefficient: f64,
+    /// The largest activation that the extraction saw.
+    pub max_activation: f64,
 }

@@ -1,11 +1,15 @@
 //! One sample of every event, shared by the tests of this folder.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+#[path = "jobs.rs"]
+pub mod jobs;
+
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
     Event, Lease,
     attempt::{Claimed, Failed, LeaseExpired, LossReason, Retried},
     dataset::{self, DatasetEvent, DatasetSource, DatasetStatus},
+    feature::{self, FeatureEvent},
     hyperparameters::Hyperparameters,
     id::{CheckpointId, DatasetId, ModelId},
     model::{self, ModelEvent, Quantization},
@@ -84,6 +88,19 @@ pub fn ended() -> training::Ended {
             sha256: "ab".repeat(32),
         }),
     }
+}
+
+fn features() -> [FeatureEvent; 2] {
+    [
+        FeatureEvent::FeatureLabelled(feature::Labels {
+            name: Some("rain".into()),
+            description: Some("Weather that falls.".into()),
+        }),
+        FeatureEvent::FeatureFlagged(feature::Flags {
+            is_favorite: Some(true),
+            is_hidden: Some(false),
+        }),
+    ]
 }
 
 /// One of each, in no particular order.
@@ -204,6 +221,8 @@ pub fn every_event() -> Vec<Event> {
         .into_iter()
         .chain(model.map(Event::from))
         .chain(training.map(Event::from))
+        .chain(jobs::every_event().into_iter().map(Event::from))
+        .chain(features().map(Event::from))
         .collect()
 }
 
@@ -212,5 +231,7 @@ pub fn category(event: &Event) -> trainmaster_domain::Category {
         Event::Dataset(_) => trainmaster_domain::Category::Dataset,
         Event::Model(_) => trainmaster_domain::Category::Model,
         Event::Training(_) => trainmaster_domain::Category::Training,
+        Event::Job(_) => trainmaster_domain::Category::Job,
+        Event::Feature(_) => trainmaster_domain::Category::Feature,
     }
 }

@@ -28,7 +28,11 @@ impl Training {
             Record::Failed(failure) => self.fail(lease, seq, failure, report.now, report.policy),
             Record::ModelInspected(_)
             | Record::DatasetIngested(_)
-            | Record::DatasetTokenized(_) => Err(TrainingRefusal::Unbelievable(
+            | Record::DatasetTokenized(_)
+            | Record::GeneratedText(_)
+            | Record::Generated(_)
+            | Record::FeaturesExtracted(_)
+            | Record::Cancelled {} => Err(TrainingRefusal::Unbelievable(
                 "it speaks of other work than a training".to_owned(),
             )),
         }
