@@ -27,6 +27,14 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
             let provenance = source.provenance(&train);
             super::train(run, &train, &mut source, provenance)
         }
+        other @ (Work::ImportAutoencoder(_) | Work::Extract(_) | Work::Generate(_)) => {
+            Err(RunError::Unsupported {
+                what: format!(
+                    "this trainer does not know the work {:?}: install daemon and trainer of one release",
+                    serde_json::to_value(&other).unwrap_or_default()["kind"]
+                ),
+            })
+        }
     }
 }
 
