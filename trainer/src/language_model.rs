@@ -1,13 +1,15 @@
-//! Language models of the Llama family: loaded from a GGUF file or a Hugging Face directory, run forward with hooks.
+//! Language models of several families: loaded from a GGUF file or a Hugging Face directory, run forward with hooks.
 //!
 //! [`LanguageModel::load`] reads as many layers as are asked for; [`LanguageModel::activations`] runs them up to the deepest
 //! hook and no further, [`LanguageModel::logits_with`] runs the whole with interventions, and [`LanguageModel::next_logits`] one token
 //! after the other with a [`KvCache`]. [`inspect`] looks at a model's files without computing anything.
 
+mod activation;
 mod attention;
 mod checkpoint;
 mod config;
 mod error;
+mod family;
 mod forward;
 mod gguf;
 mod hook;
@@ -20,13 +22,17 @@ mod logit_lens;
 mod mlp;
 mod model;
 mod norm;
+mod plan;
+mod rope_json;
 mod rotary;
 mod rows;
 mod self_attention;
 
+pub use activation::Activation;
 pub use checkpoint::Checkpoint;
-pub use config::{LlamaConfig, RopeScaling};
+pub use config::{ModelConfig, RopeScaling, RotaryConfig};
 pub use error::LanguageModelError;
+pub use family::Family;
 pub use gguf::Gguf;
 pub(crate) use gguf::whole;
 pub use hook::{HookPoint, Intervene, Site};

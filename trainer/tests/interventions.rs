@@ -15,6 +15,8 @@ const SITES: [Site; 4] = [
 
 fn tiny(layers: Option<usize>) -> LanguageModel {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tiny-llama");
+    // Tiny products are slower on several threads, and tests run side by side.
+    tch::set_num_threads(1);
     let options = LoadOptions {
         device: Device::Cpu,
         kind: Kind::Float,

@@ -213,7 +213,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
 #[test]
 fn what_cannot_be_run_is_refused_rather_than_run_wrongly() {
     for (field, value) in [
-        ("model_type", serde_json::json!("gpt2")),
+        ("model_type", serde_json::json!("mamba")),
         ("hidden_act", serde_json::json!("gelu")),
         (
             "rope_parameters",

@@ -1,6 +1,8 @@
 //! Where weights come from: a GGUF file or a Hugging Face directory, behind one interface.
 
-use super::{LanguageModelError, LlamaConfig, gguf::Gguf, hugging_face::HuggingFace};
+use super::{
+    Family, LanguageModelError, ModelConfig, gguf::Gguf, hugging_face::HuggingFace, plan::Plan,
+};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -16,7 +18,7 @@ impl Checkpoint {
     /// Opens a GGUF file, a Hugging Face directory, or a directory that holds exactly one GGUF file.
     ///
     /// # Errors
-    /// Anything missing, truncated, malformed or not of the Llama family.
+    /// Anything missing, truncated, malformed or not of a family that can be run.
     pub fn open(path: &Path) -> Result<Self, LanguageModelError> {
         let missing = |source| LanguageModelError::FileMissing {
             path: path.to_owned(),
@@ -49,7 +51,7 @@ impl Checkpoint {
     }
 
     /// The model's configuration.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         match self {
             Self::Gguf(file) => file.config(),
             Self::HuggingFace(directory) => directory.config(),
@@ -64,12 +66,9 @@ impl Checkpoint {
         }
     }
 
-    /// Name and shape of each weight there is.
-    pub(crate) fn shapes(&self) -> Vec<(String, Vec<i64>)> {
-        match self {
-            Self::Gguf(file) => file.shapes(),
-            Self::HuggingFace(directory) => directory.shapes(),
-        }
+    /// Which weights the model consists of.
+    pub(crate) fn plan(&self) -> Plan {
+        Family::plan(self.config())
     }
 
     /// The kind that most weights (by number of elements) are stored in, as the product's documents name it.

@@ -1,11 +1,13 @@
-//! The numbers that make a Llama: read from `config.json` or from GGUF metadata.
+//! The numbers that make a model, whatever its family: read from `config.json` or from GGUF metadata.
 
-use serde::Deserialize;
+use super::{Activation, Family};
 use serde_json::{Value, json};
 
-/// The configuration of a model of the Llama family, named as in `config.json`.
+/// The configuration of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct LlamaConfig {
+pub struct ModelConfig {
+    /// What it is a model of.
+    pub family: Family,
     /// Entries of the vocabulary, which is rows of the embedding.
     pub vocab_size: i64,
     /// Width of the residual stream.
@@ -20,20 +22,33 @@ pub struct LlamaConfig {
     pub num_key_value_heads: i64,
     /// Width of a head.
     pub head_dim: i64,
-    /// The longest context that the model was made for.
+    /// The longest context that the model was made for; the longest that it can read, where positions are learned.
     pub max_position_embeddings: i64,
-    /// ε of the RMSNorms.
-    pub rms_norm_eps: f64,
-    /// Base of the rotary embedding's wavelengths.
-    pub rope_theta: f64,
-    /// How those wavelengths are stretched.
-    pub rope_scaling: RopeScaling,
+    /// ε of the norms.
+    pub norm_eps: f64,
+    /// Rotary embeddings; none: learned positions.
+    pub rotary: Option<RotaryConfig>,
+    /// The MLP's activation function.
+    pub activation: Activation,
+    /// Whether attention and MLP read the same residual stream.
+    pub is_parallel: bool,
     /// Whether the head is the embedding.
     pub tie_word_embeddings: bool,
-    /// Whether the attention's four products have a bias.
+    /// Whether the attention's products have a bias.
     pub attention_bias: bool,
-    /// Whether the MLP's three products have a bias.
+    /// Whether the MLP's products have a bias.
     pub mlp_bias: bool,
+}
+
+/// Rotary embeddings (Su et al. 2021, arXiv:2104.09864).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotaryConfig {
+    /// Base of the wavelengths.
+    pub theta: f64,
+    /// Numbers at the beginning of each head that are turned.
+    pub turned: i64,
+    /// How the wavelengths are stretched.
+    pub scaling: RopeScaling,
 }
 
 /// How the rotary embedding's wavelengths are stretched for contexts longer than the first training's.
@@ -62,13 +77,12 @@ pub enum RopeScaling {
     Divisors(Vec<f32>),
 }
 
-impl LlamaConfig {
-    /// The document's `architecture_config`.
-    pub fn to_json(&self) -> Value {
-        let scaling = match &self.rope_scaling {
-            RopeScaling::None => Value::Null,
-            RopeScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
-            RopeScaling::Llama3 {
+impl RopeScaling {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::None => Value::Null,
+            Self::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+            Self::Llama3 {
                 factor,
                 low_freq_factor,
                 high_freq_factor,
@@ -80,10 +94,19 @@ impl LlamaConfig {
                 "high_freq_factor": high_freq_factor,
                 "original_max_position_embeddings": original_max_position_embeddings,
             }),
-            RopeScaling::Divisors(_) => json!({ "rope_type": "frequency_divisors" }),
-        };
-        json!({
-            "architecture": "llama",
+            Self::Divisors(divisors) => {
+                json!({ "rope_type": "frequency_divisors", "divisors": divisors })
+            }
+        }
+    }
+}
+
+impl ModelConfig {
+    /// The document's `architecture_config`.
+    pub fn to_json(&self) -> Value {
+        let mut fields = json!({
+            "architecture": self.family.architecture(),
+            "model_type": self.family.model_type(),
             "num_layers": self.num_layers,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -92,71 +115,35 @@ impl LlamaConfig {
             "head_dim": self.head_dim,
             "vocab_size": self.vocab_size,
             "max_position_embeddings": self.max_position_embeddings,
-            "rms_norm_eps": self.rms_norm_eps,
-            "rope_theta": self.rope_theta,
-            "rope_scaling": scaling,
+            "hidden_act": self.activation.name(),
+            "use_parallel_residual": self.is_parallel,
             "tie_word_embeddings": self.tie_word_embeddings,
             "attention_bias": self.attention_bias,
             "mlp_bias": self.mlp_bias,
-        })
+        });
+        let norm_eps = match self.family {
+            Family::Llama => "rms_norm_eps",
+            Family::Gpt2 | Family::GptNeox | Family::Phi => "layer_norm_eps",
+        };
+        fields[norm_eps] = self.norm_eps.into();
+        if let Some(rotary) = &self.rotary {
+            fields["rope_theta"] = rotary.theta.into();
+            fields["rope_scaling"] = rotary.scaling.to_json();
+            fields["rotary_dim"] = rotary.turned.into();
+        }
+        fields
     }
 
-    /// Name and shape of each weight of the embedding and the first `layers` layers, and of the head `with_head`.
-    pub(crate) fn weights(&self, layers: usize, with_head: bool) -> Vec<(String, Vec<i64>)> {
-        let hidden = self.hidden_size;
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let products = [
-            ("self_attn.q_proj", queries, hidden, self.attention_bias),
-            ("self_attn.k_proj", keys, hidden, self.attention_bias),
-            ("self_attn.v_proj", keys, hidden, self.attention_bias),
-            ("self_attn.o_proj", hidden, queries, self.attention_bias),
-            (
-                "mlp.gate_proj",
-                self.intermediate_size,
-                hidden,
-                self.mlp_bias,
-            ),
-            ("mlp.up_proj", self.intermediate_size, hidden, self.mlp_bias),
-            (
-                "mlp.down_proj",
-                hidden,
-                self.intermediate_size,
-                self.mlp_bias,
-            ),
-        ];
-        let mut weights = vec![(
-            "model.embed_tokens.weight".to_owned(),
-            vec![self.vocab_size, hidden],
-        )];
-        for number in 0..layers {
-            for norm in ["input_layernorm", "post_attention_layernorm"] {
-                weights.push((format!("model.layers.{number}.{norm}.weight"), vec![hidden]));
-            }
-            for (name, rows, columns, biased) in products {
-                weights.push((
-                    format!("model.layers.{number}.{name}.weight"),
-                    vec![rows, columns],
-                ));
-                if biased {
-                    weights.push((format!("model.layers.{number}.{name}.bias"), vec![rows]));
-                }
-            }
-        }
-        if with_head {
-            weights.push(("model.norm.weight".to_owned(), vec![hidden]));
-            if !self.tie_word_embeddings {
-                weights.push(("lm_head.weight".to_owned(), vec![self.vocab_size, hidden]));
-            }
-        }
-        weights
+    /// Numbers of each head that rotary embeddings turn.
+    pub(super) fn turned(&self) -> i64 {
+        self.rotary.as_ref().map_or(0, |rotary| rotary.turned)
     }
 
-    /// What no Llama can be.
+    /// What no model can be.
     ///
     /// # Errors
     /// A sentence that names the number.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let counts = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -181,151 +168,48 @@ impl LlamaConfig {
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
+        // Llama says its head_dim; the others divide the hidden size.
+        if self.family != Family::Llama
+            && self.num_attention_heads * self.head_dim != self.hidden_size
+        {
             return Err(format!(
-                "head_dim is {}, which rotary embeddings cannot halve",
-                self.head_dim
+                "a hidden size of {} cannot be divided among {} heads",
+                self.hidden_size, self.num_attention_heads
             ));
         }
-        if !(self.rms_norm_eps > 0.0 && self.rope_theta > 0.0) {
-            return Err("rms_norm_eps and rope_theta must be above 0".to_owned());
+        if self.norm_eps.is_nan() || self.norm_eps <= 0.0 {
+            return Err("the norms' epsilon must be above 0".to_owned());
+        }
+        match &self.rotary {
+            Some(rotary) => self.check_rotary(rotary),
+            None => Ok(()),
+        }
+    }
+
+    fn check_rotary(&self, rotary: &RotaryConfig) -> Result<(), String> {
+        if rotary.turned % 2 != 0 || self.head_dim % 2 != 0 {
+            return Err(format!(
+                "rotary embeddings cannot halve {} of the {} numbers of a head (head_dim)",
+                rotary.turned, self.head_dim
+            ));
+        }
+        if !(2..=self.head_dim).contains(&rotary.turned) {
+            return Err(format!(
+                "rotary embeddings cannot turn {} of the {} numbers of a head",
+                rotary.turned, self.head_dim
+            ));
+        }
+        if rotary.theta.is_nan() || rotary.theta <= 0.0 {
+            return Err("rope_theta must be above 0".to_owned());
         }
         Ok(())
     }
 }
 
-/// `config.json`, as transformers 4 and 5 write it; only what decides how the model runs.
-#[derive(Deserialize)]
-struct ConfigJson {
-    vocab_size: i64,
-    hidden_size: i64,
-    intermediate_size: i64,
-    num_hidden_layers: usize,
-    num_attention_heads: i64,
-    num_key_value_heads: Option<i64>,
-    head_dim: Option<i64>,
-    #[serde(default = "default_max_position_embeddings")]
-    max_position_embeddings: i64,
-    #[serde(default = "default_rms_norm_eps")]
-    rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<Rope>,
-    rope_parameters: Option<Rope>,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default = "default_hidden_act")]
-    hidden_act: String,
-}
-
-/// transformers' own default.
-fn default_max_position_embeddings() -> i64 {
-    2048
-}
-/// transformers' own default.
-fn default_rms_norm_eps() -> f64 {
-    1e-6
-}
-/// transformers' own default.
-fn default_hidden_act() -> String {
-    "silu".to_owned()
-}
-
-/// `rope_scaling` (transformers 4) or `rope_parameters` (5).
-#[derive(Deserialize)]
-struct Rope {
-    rope_theta: Option<f64>,
-    #[serde(alias = "type")]
-    rope_type: Option<String>,
-    factor: Option<f64>,
-    low_freq_factor: Option<f64>,
-    high_freq_factor: Option<f64>,
-    original_max_position_embeddings: Option<f64>,
-}
-
-impl Rope {
-    fn scaling(&self) -> Result<RopeScaling, String> {
-        let need = |name: &str, value: Option<f64>| {
-            value.ok_or_else(|| format!("its rope parameters lack {name}"))
-        };
-        match self.rope_type.as_deref() {
-            None | Some("default") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear {
-                factor: need("factor", self.factor)?,
-            }),
-            Some("llama3") => Ok(RopeScaling::Llama3 {
-                factor: need("factor", self.factor)?,
-                low_freq_factor: need("low_freq_factor", self.low_freq_factor)?,
-                high_freq_factor: need("high_freq_factor", self.high_freq_factor)?,
-                original_max_position_embeddings: need(
-                    "original_max_position_embeddings",
-                    self.original_max_position_embeddings,
-                )?,
-            }),
-            Some(other) => Err(format!(
-                "rope type {other} is not known here; default, linear and llama3 are"
-            )),
-        }
-    }
-}
-
 /// What is wrong with a `config.json`.
-pub(crate) enum ConfigFault {
+pub(super) enum ConfigFault {
     /// It is not JSON, or lacks a field.
     Malformed(String),
-    /// It describes something else than a Llama.
+    /// It describes something that cannot be run.
     Unsupported(String),
-}
-
-/// Reads a `config.json`.
-pub(crate) fn from_config_json(text: &str) -> Result<LlamaConfig, ConfigFault> {
-    let family: Value =
-        serde_json::from_str(text).map_err(|error| ConfigFault::Malformed(error.to_string()))?;
-    let model_type = family
-        .get("model_type")
-        .and_then(Value::as_str)
-        .unwrap_or("unknown");
-    if model_type != "llama" {
-        return Err(ConfigFault::Unsupported(format!(
-            "its model_type is {model_type}; llama is what can be run"
-        )));
-    }
-    let json: ConfigJson = serde_json::from_value(family)
-        .map_err(|error| ConfigFault::Malformed(error.to_string()))?;
-    if json.hidden_act != "silu" {
-        return Err(ConfigFault::Unsupported(format!(
-            "its hidden_act is {}; silu is what can be run",
-            json.hidden_act
-        )));
-    }
-    let rope = json.rope_parameters.as_ref().or(json.rope_scaling.as_ref());
-    let config = LlamaConfig {
-        vocab_size: json.vocab_size,
-        hidden_size: json.hidden_size,
-        intermediate_size: json.intermediate_size,
-        num_layers: json.num_hidden_layers,
-        num_attention_heads: json.num_attention_heads,
-        num_key_value_heads: json.num_key_value_heads.unwrap_or(json.num_attention_heads),
-        head_dim: json
-            .head_dim
-            .or_else(|| json.hidden_size.checked_div(json.num_attention_heads))
-            .unwrap_or(0),
-        max_position_embeddings: json.max_position_embeddings,
-        rms_norm_eps: json.rms_norm_eps,
-        rope_theta: rope
-            .and_then(|rope| rope.rope_theta)
-            .or(json.rope_theta)
-            .unwrap_or(10_000.0),
-        rope_scaling: rope
-            .map_or(Ok(RopeScaling::None), Rope::scaling)
-            .map_err(ConfigFault::Unsupported)?,
-        tie_word_embeddings: json.tie_word_embeddings,
-        attention_bias: json.attention_bias,
-        mlp_bias: json.mlp_bias,
-    };
-    config.check().map_err(ConfigFault::Malformed)?;
-    Ok(config)
 }

@@ -74,7 +74,7 @@ pub enum LanguageModelError {
     },
     /// A weight that the configuration asks for is in none of the files.
     #[error(
-        "the model at {path} has no weight {tensor}; the download is incomplete, or it is not a Llama model"
+        "the model at {path} has no weight {tensor}; the download is incomplete, or it is not of the family that its configuration names"
     )]
     WeightMissing {
         /// Of which model.

@@ -14,8 +14,11 @@ use tch::{TchError, Tensor};
 pub(super) struct Layer {
     pub(super) attention_norm: Norm,
     pub(super) attention: SelfAttention,
-    pub(super) mlp_norm: Norm,
+    /// None: the MLP reads what attention reads.
+    pub(super) mlp_norm: Option<Norm>,
     pub(super) mlp: Mlp,
+    /// Whether attention and MLP read the same residual stream.
+    pub(super) is_parallel: bool,
 }
 
 /// Is shown the activation at every hook, and says whether to break off, or to go on, possibly with another activation.
@@ -46,12 +49,18 @@ impl LanguageModel {
         let _no_grad = tch::no_grad_guard();
         let (_, length) = tokens.size2()?;
         let start = cache.as_ref().map_or(0, |cache| cache.length());
-        let factors = Factors::new(&self.rotary, start, length, self.config.head_dim)?;
+        let rotary = self.rotary.as_ref();
+        let factors = rotary
+            .map(|rotary| Factors::new(rotary, start, length, self.config.head_dim))
+            .transpose()?;
         let tokens = tokens.f_to_device(self.device)?;
         let mut residual = Tensor::f_embedding(&self.embedding, &tokens, -1, false, false)?;
+        if let Some(positions) = &self.positions {
+            residual = residual.f_add_(&positions.f_narrow(0, start, length)?)?;
+        }
         for (number, layer) in self.layers.iter().enumerate() {
             let cached = cache.as_deref().map(|cache| (cache, number));
-            residual = match layer.forward(number, &residual, &factors, cached, visit) {
+            residual = match layer.forward(number, &residual, factors.as_ref(), cached, visit) {
                 Ok(residual) => residual,
                 Err(End::BrokenOff) => return Ok(None),
                 Err(End::Failed(error)) => return Err(error),
@@ -69,7 +78,7 @@ impl Layer {
         &self,
         number: usize,
         residual: &Tensor,
-        factors: &Factors,
+        factors: Option<&Factors>,
         cache: Option<(&KvCache, usize)>,
         visit: &mut Visit<'_>,
     ) -> Result<Tensor, End> {
@@ -84,7 +93,16 @@ impl Layer {
         let attention = self.attention.forward(&normed, factors, cache)?;
         let attention = shown(Site::AttentionOutput, attention)?;
         let after_attention = residual.f_add(&attention)?;
-        let input = shown(Site::MlpInput, self.mlp_norm.forward(&after_attention)?)?;
+        let read = if self.is_parallel {
+            residual
+        } else {
+            &after_attention
+        };
+        let input = match &self.mlp_norm {
+            Some(norm) => norm.forward(read)?,
+            None => normed,
+        };
+        let input = shown(Site::MlpInput, input)?;
         let mlp = shown(Site::MlpOutput, self.mlp.forward(&input)?)?;
         shown(Site::Residual, after_attention.f_add(&mlp)?)
     }

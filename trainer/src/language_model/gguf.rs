@@ -1,7 +1,7 @@
 //! Llama models in GGUF files (<https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>), read with candle.
 
 use super::{
-    LanguageModelError, LlamaConfig, RopeScaling,
+    Activation, Family, LanguageModelError, ModelConfig, RopeScaling, RotaryConfig,
     rows::{Stored, plain},
 };
 use candle_core::quantized::{
@@ -23,7 +23,7 @@ pub struct Gguf {
     file: File,
     file_bytes: u64,
     content: Content,
-    config: LlamaConfig,
+    config: ModelConfig,
 }
 
 impl Gguf {
@@ -62,7 +62,7 @@ impl Gguf {
             path: path.to_owned(),
             file,
             file_bytes,
-            config: LlamaConfig::default(),
+            config: ModelConfig::default(),
             content,
         };
         opened.config = opened.read_config()?;
@@ -75,7 +75,7 @@ impl Gguf {
     }
 
     /// The model's configuration.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -87,14 +87,6 @@ impl Gguf {
     /// The file's metadata, by key.
     pub(crate) fn metadata(&self) -> &HashMap<String, Value> {
         &self.content.metadata
-    }
-
-    /// Hugging Face name and shape of each weight.
-    pub(crate) fn shapes(&self) -> Vec<(String, Vec<i64>)> {
-        let infos = self.content.tensor_infos.iter();
-        infos
-            .filter_map(|(name, info)| Some((hugging_face_name(name)?, dims(info))))
-            .collect()
     }
 
     /// The shape of a weight by its Hugging Face name.
@@ -174,11 +166,11 @@ impl Gguf {
         self.content.tensor_infos.get(&gguf_name(name)?)
     }
 
-    fn read_config(&self) -> Result<LlamaConfig, LanguageModelError> {
+    fn read_config(&self) -> Result<ModelConfig, LanguageModelError> {
         let family = self.text("general.architecture")?;
         if family != "llama" {
             return Err(self.unsupported(format!(
-                "its architecture is {family}; llama is what can be run"
+                "its architecture is {family}; of GGUF files, llama is what can be run (others as Hugging Face directories)"
             )));
         }
         let heads = self.count("llama.attention.head_count")?;
@@ -206,7 +198,8 @@ impl Gguf {
         let vocab_size = self
             .shape("model.embed_tokens.weight")
             .and_then(|shape| shape.first().copied());
-        let config = LlamaConfig {
+        let config = ModelConfig {
+            family: Family::Llama,
             vocab_size: vocab_size.ok_or_else(|| LanguageModelError::WeightMissing {
                 path: self.path.clone(),
                 tensor: "token_embd.weight".to_owned(),
@@ -221,12 +214,17 @@ impl Gguf {
             },
             head_dim,
             max_position_embeddings: self.count("llama.context_length")?,
-            rms_norm_eps: self.number("llama.attention.layer_norm_rms_epsilon")?,
-            rope_theta: match self.content.metadata.get("llama.rope.freq_base") {
-                Some(_) => self.number("llama.rope.freq_base")?,
-                None => 10_000.0,
-            },
-            rope_scaling: self.rope_scaling(head_dim)?,
+            norm_eps: self.number("llama.attention.layer_norm_rms_epsilon")?,
+            rotary: Some(RotaryConfig {
+                theta: match self.content.metadata.get("llama.rope.freq_base") {
+                    Some(_) => self.number("llama.rope.freq_base")?,
+                    None => 10_000.0,
+                },
+                turned: head_dim,
+                scaling: self.rope_scaling(head_dim)?,
+            }),
+            activation: Activation::Silu,
+            is_parallel: false,
             tie_word_embeddings: self.shape("lm_head.weight").is_none(),
             attention_bias: self.shape("model.layers.0.self_attn.q_proj.bias").is_some(),
             mlp_bias: self.shape("model.layers.0.mlp.up_proj.bias").is_some(),
@@ -414,14 +412,4 @@ fn gguf_name(hugging_face: &str) -> Option<String> {
     let (part, what) = rest.rsplit_once('.')?;
     let (gguf, _) = PARTS.iter().find(|(_, theirs)| *theirs == part)?;
     Some(format!("blk.{layer}.{gguf}.{what}"))
-}
-
-fn hugging_face_name(gguf: &str) -> Option<String> {
-    if let Some((_, theirs)) = WHOLES.iter().find(|(ours, _)| *ours == gguf) {
-        return Some((*theirs).to_owned());
-    }
-    let (layer, rest) = gguf.strip_prefix("blk.")?.split_once('.')?;
-    let (part, what) = rest.rsplit_once('.')?;
-    let (_, theirs) = PARTS.iter().find(|(ours, _)| *ours == part)?;
-    Some(format!("model.layers.{layer}.{theirs}.{what}"))
 }

@@ -1,11 +1,14 @@
-//! Llama models in Hugging Face directories: `config.json`, one or more safetensors files, `tokenizer.json`.
+//! Models in Hugging Face directories: `config.json`, one or more safetensors files, `tokenizer.json`.
 
 use super::{
-    LanguageModelError, LlamaConfig,
-    config::{self, ConfigFault},
+    Family, LanguageModelError, ModelConfig,
+    config::ConfigFault,
     rows::{Stored, plain},
 };
-use safetensors::{Dtype, tensor::Metadata};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
@@ -20,10 +23,10 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// A Hugging Face directory, the headers of its files read.
 pub struct HuggingFace {
     path: PathBuf,
-    config: LlamaConfig,
+    config: ModelConfig,
     shards: Vec<Shard>,
-    /// Where each weight is: the shard's index.
-    shard_of: HashMap<String, usize>,
+    /// Where each weight is, by the name that its family gives it: the shard's index and the name there.
+    weights: HashMap<String, (usize, String)>,
     disk_size_bytes: u64,
 }
 
@@ -40,26 +43,25 @@ impl HuggingFace {
     /// Reads the configuration and the headers, and checks that every weight lies within its file.
     pub(crate) fn open(path: &Path) -> Result<Self, LanguageModelError> {
         let config_path = path.join("config.json");
-        let config =
-            config::from_config_json(&read_text(&config_path)?).map_err(|fault| match fault {
-                ConfigFault::Malformed(detail) => LanguageModelError::FileMalformed {
-                    path: config_path.clone(),
-                    detail,
-                },
-                ConfigFault::Unsupported(detail) => LanguageModelError::Unsupported {
-                    path: path.to_owned(),
-                    detail,
-                },
-            })?;
+        let config = Family::config(&read_text(&config_path)?).map_err(|fault| match fault {
+            ConfigFault::Malformed(detail) => LanguageModelError::FileMalformed {
+                path: config_path.clone(),
+                detail,
+            },
+            ConfigFault::Unsupported(detail) => LanguageModelError::Unsupported {
+                path: path.to_owned(),
+                detail,
+            },
+        })?;
         let mut files = shard_files(path)?;
         let shards = files
             .iter()
             .map(|file| Shard::open(file))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut shard_of = HashMap::new();
+        let mut weights = HashMap::new();
         for (index, shard) in shards.iter().enumerate() {
             for name in shard.metadata.offset_keys() {
-                shard_of.insert(name, index);
+                weights.insert(config.family.planned_name(&name), (index, name));
             }
         }
         let beside = [
@@ -77,7 +79,7 @@ impl HuggingFace {
             path: path.to_owned(),
             config,
             shards,
-            shard_of,
+            weights,
             disk_size_bytes,
         })
     }
@@ -88,7 +90,7 @@ impl HuggingFace {
     }
 
     /// The model's configuration.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -97,24 +99,21 @@ impl HuggingFace {
         self.disk_size_bytes
     }
 
-    /// Name and shape of each weight.
-    pub(crate) fn shapes(&self) -> Vec<(String, Vec<i64>)> {
-        self.shard_of
-            .keys()
-            .filter_map(|name| Some((name.clone(), self.shape(name)?)))
-            .collect()
-    }
-
     /// The shape of a weight.
     pub(crate) fn shape(&self, name: &str) -> Option<Vec<i64>> {
-        let shard = &self.shards[*self.shard_of.get(name)?];
-        let info = shard.metadata.info(name)?;
+        let (_, info) = self.find(name)?;
         Some(
             info.shape
                 .iter()
                 .map(|&size| i64::try_from(size).unwrap_or(i64::MAX))
                 .collect(),
         )
+    }
+
+    fn find(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
+        let (index, name) = self.weights.get(name)?;
+        let shard = &self.shards[*index];
+        Some((shard, shard.metadata.info(name)?))
     }
 
     /// A weight.
@@ -125,12 +124,12 @@ impl HuggingFace {
         kind: Kind,
         device: Device,
     ) -> Result<Tensor, LanguageModelError> {
-        let missing = || LanguageModelError::WeightMissing {
-            path: self.path.clone(),
-            tensor: name.to_owned(),
-        };
-        let shard = &self.shards[*self.shard_of.get(name).ok_or_else(missing)?];
-        let info = shard.metadata.info(name).ok_or_else(missing)?;
+        let (shard, info) = self
+            .find(name)
+            .ok_or_else(|| LanguageModelError::WeightMissing {
+                path: self.path.clone(),
+                tensor: name.to_owned(),
+            })?;
         let stored_kind = kind_of(info.dtype).ok_or_else(|| LanguageModelError::Unsupported {
             path: shard.path.clone(),
             detail: format!(

@@ -1,6 +1,6 @@
 //! Looks at a model's files: what it is, how large, whether it is what it was registered as.
 
-use super::{Checkpoint, LanguageModelError, LlamaConfig};
+use super::{Checkpoint, LanguageModelError};
 use std::path::Path;
 use tch::Kind;
 use trainmaster_domain::run::journal::ModelInspected;
@@ -8,7 +8,8 @@ use trainmaster_domain::run::journal::ModelInspected;
 /// Tokens that a run has in flight: 8 sequences of 256.
 const TOKENS_IN_FLIGHT: i64 = 2048;
 
-/// Verifies that the model at `path` can be read and is what it was registered as (`architecture`: `llama`; `quantization`:
+/// Verifies that the model at `path` can be read and is what it was registered as (`architecture`: `llama`, `gpt2`, `pythia`
+/// or `phi`; `quantization`:
 /// `Q4`, `Q8`, `INT8`, `FP16` or `FP32`, as most of its weights are stored), and counts its parameters. `kind` is what runs
 /// compute in, which decides the memory that they need.
 ///
@@ -28,8 +29,10 @@ pub fn inspect(
             registered: registered.to_owned(),
             found,
         };
-    if !architecture.to_lowercase().starts_with("llama") {
-        return Err(otherwise("architecture", architecture, "llama".to_owned()));
+    let family = checkpoint.config().family;
+    if !family.is_called(architecture) {
+        let found = family.architecture().to_owned();
+        return Err(otherwise("architecture", architecture, found));
     }
     let found = checkpoint.quantization();
     // Q8_0 is 8-bit integers with a scale for each block, so both of the document's names fit.
@@ -42,10 +45,11 @@ pub fn inspect(
         return Err(otherwise("quantization", quantization, found));
     }
     let config = checkpoint.config();
-    for (name, shape) in config.weights(config.num_layers, true) {
+    let mut params_count = 0;
+    for (name, shape) in checkpoint.plan().weights(config.num_layers, true) {
         checkpoint.check(&name, &shape)?;
+        params_count += shape.iter().product::<i64>();
     }
-    let params_count = params_count(&checkpoint, config);
     let element_bytes = kind.elt_size_in_bytes() as i64;
     let widest = 6 * config.hidden_size + 3 * config.intermediate_size;
     Ok(ModelInspected {
@@ -54,18 +58,4 @@ pub fn inspect(
         disk_size_bytes: i64::try_from(checkpoint.disk_size_bytes()).unwrap_or(i64::MAX),
         architecture_config: config.to_json(),
     })
-}
-
-/// All parameters, the head not counted where it is the embedding, nor what can be computed from the configuration.
-fn params_count(checkpoint: &Checkpoint, config: &LlamaConfig) -> i64 {
-    let computed = |name: &str| {
-        name.contains("rotary_emb") || (config.tie_word_embeddings && name == "lm_head.weight")
-    };
-    let counted = checkpoint
-        .shapes()
-        .into_iter()
-        .filter(|(name, _)| !computed(name));
-    counted
-        .map(|(_, shape)| shape.iter().product::<i64>())
-        .sum()
 }

@@ -17,12 +17,14 @@ impl KvCache {
     /// An empty cache for the loaded layers of `model`.
     ///
     /// # Errors
-    /// [`LanguageModelError::Torch`] if there is not enough memory.
+    /// [`LanguageModelError::TooLong`] if the model has fewer positions than `capacity`; [`LanguageModelError::Torch`] if there is
+    /// not enough memory.
     pub fn new(
         model: &LanguageModel,
         batch: i64,
         capacity: i64,
     ) -> Result<Self, LanguageModelError> {
+        model.check_length(capacity)?;
         let config = model.config();
         let shape = [batch, config.num_key_value_heads, capacity, config.head_dim];
         let of_all_layers = || {

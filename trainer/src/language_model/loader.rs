@@ -1,21 +1,23 @@
 //! Loads a model's weights, and joins and reorders them as the forward pass reads them.
 
 use super::{
-    Checkpoint, LanguageModel, LanguageModelError, LlamaConfig, LoadOptions,
+    Checkpoint, LanguageModel, LanguageModelError, LoadOptions, ModelConfig,
     forward::Layer,
     linear::Linear,
     mlp::Mlp,
     model::Head,
     norm::Norm,
+    plan::{LayerPlan, Layout, NormPlan, Plan, Product, Rows},
     rotary::{Rotary, interleaved},
     self_attention::SelfAttention,
 };
 use std::ops::ControlFlow;
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 /// Loads one model.
 pub(super) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
+    plan: Plan,
     options: LoadOptions,
     layers: usize,
     loaded: usize,
@@ -37,12 +39,11 @@ impl<'a> Loader<'a> {
                 last: there_are - 1,
             });
         }
-        let to_load = checkpoint
-            .config()
-            .weights(layers, options.layers.is_none())
-            .len();
+        let plan = checkpoint.plan();
+        let to_load = plan.weights(layers, options.layers.is_none()).len();
         Ok(Self {
             checkpoint,
+            plan,
             options,
             layers,
             loaded: 0,
@@ -53,106 +54,162 @@ impl<'a> Loader<'a> {
 
     pub(super) fn load(mut self) -> Result<LanguageModel, LanguageModelError> {
         let config = self.checkpoint.config().clone();
-        let embedding = self.weight(
-            "model.embed_tokens.weight",
-            &[config.vocab_size, config.hidden_size],
-        )?;
-        let layers = (0..self.layers)
-            .map(|number| self.layer(&config, number))
+        let table = [config.vocab_size, config.hidden_size];
+        let embedding = self.weight(&self.plan.embedding.clone(), &table)?;
+        let positions = match self.plan.positions.clone() {
+            Some(name) => {
+                Some(self.weight(&name, &[config.max_position_embeddings, config.hidden_size])?)
+            }
+            None => None,
+        };
+        let plans = std::mem::take(&mut self.plan.layers);
+        let layers = plans
+            .iter()
+            .take(self.layers)
+            .map(|plan| self.layer(&config, plan))
             .collect::<Result<_, _>>()?;
         let head = match self.options.layers {
             Some(_) => None,
-            None => Some(Head {
-                norm: self.norm("model.norm", &config)?,
-                unembedding: if config.tie_word_embeddings {
-                    embedding.shallow_clone()
-                } else {
-                    self.weight("lm_head.weight", &[config.vocab_size, config.hidden_size])?
-                },
-            }),
+            None => Some(self.head(&config, &embedding)?),
         };
+        let rotary = config
+            .rotary
+            .as_ref()
+            .map(|rotary| Rotary::new(rotary, config.head_dim, self.options.device))
+            .transpose()?;
         Ok(LanguageModel {
-            rotary: Rotary::new(&config, self.options.device)?,
+            rotary,
             kind: self.options.kind,
             device: self.options.device,
             config,
             embedding,
+            positions,
             layers,
             head,
         })
     }
 
-    fn layer(&mut self, config: &LlamaConfig, number: usize) -> Result<Layer, LanguageModelError> {
-        let at = format!("model.layers.{number}");
-        let (heads, shared) = (config.num_attention_heads, config.num_key_value_heads);
-        let queries = heads * config.head_dim;
-        let keys = shared * config.head_dim;
-        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-        let attention = |name: &str| format!("{at}.self_attn.{name}");
-        let mlp = |name: &str| format!("{at}.mlp.{name}");
-        let biased = config.attention_bias;
+    fn layer(
+        &mut self,
+        config: &ModelConfig,
+        plan: &LayerPlan,
+    ) -> Result<Layer, LanguageModelError> {
         Ok(Layer {
-            attention_norm: self.norm(&format!("{at}.input_layernorm"), config)?,
+            attention_norm: self.norm(config, &plan.attention_norm)?,
             attention: SelfAttention {
-                query_key_value: self.stacked(
-                    &[
-                        (attention("q_proj"), queries, Some(heads)),
-                        (attention("k_proj"), keys, Some(shared)),
-                        (attention("v_proj"), keys, None),
-                    ],
-                    hidden,
-                    biased,
-                )?,
-                output: self.stacked(&[(attention("o_proj"), hidden, None)], queries, biased)?,
-                heads,
-                shared,
+                query_key_value: self.query_key_value(&plan.query_key_value)?,
+                output: self.product(&plan.attention_output)?,
+                heads: config.num_attention_heads,
+                shared: config.num_key_value_heads,
                 width: config.head_dim,
             },
-            mlp_norm: self.norm(&format!("{at}.post_attention_layernorm"), config)?,
-            mlp: Mlp::Gated {
-                gate: self.stacked(&[(mlp("gate_proj"), wide, None)], hidden, config.mlp_bias)?,
-                up: self.stacked(&[(mlp("up_proj"), wide, None)], hidden, config.mlp_bias)?,
-                down: self.stacked(&[(mlp("down_proj"), hidden, None)], wide, config.mlp_bias)?,
+            mlp_norm: match &plan.mlp_norm {
+                Some(norm) => Some(self.norm(config, norm)?),
+                None => None,
+            },
+            mlp: Mlp {
+                gate: match &plan.gate {
+                    Some(gate) => Some(self.product(gate)?),
+                    None => None,
+                },
+                up: self.product(&plan.up)?,
+                down: self.product(&plan.down)?,
+                activation: config.activation,
+            },
+            is_parallel: config.is_parallel,
+        })
+    }
+
+    fn head(
+        &mut self,
+        config: &ModelConfig,
+        embedding: &Tensor,
+    ) -> Result<Head, LanguageModelError> {
+        let norm = NormPlan {
+            name: self.plan.final_norm.name.clone(),
+            biased: self.plan.final_norm.biased,
+        };
+        Ok(Head {
+            norm: self.norm(config, &norm)?,
+            unembedding: match self.plan.untied_head.clone() {
+                Some(name) => self.weight(&name, &[config.vocab_size, config.hidden_size])?,
+                None => embedding.shallow_clone(),
+            },
+            bias: match self.plan.head_bias.clone() {
+                Some(name) => Some(self.weight(&name, &[config.vocab_size])?),
+                None => None,
             },
         })
     }
 
-    /// Products that read the same input, as one: names, rows, and heads where rows are to be interleaved.
-    fn stacked(
-        &mut self,
-        parts: &[(String, i64, Option<i64>)],
-        columns: i64,
-        biased: bool,
-    ) -> Result<Linear, LanguageModelError> {
-        let torch = LanguageModelError::torch("join weights");
-        let interleave = !self.checkpoint.pairs_are_interleaved();
+    /// Products that read the same input, as one: queries, keys and values.
+    fn query_key_value(&mut self, products: &[Product]) -> Result<Linear, LanguageModelError> {
         let mut weights = Vec::new();
         let mut biases = Vec::new();
-        for (name, rows, heads) in parts {
-            let order = |weight: Tensor| match heads {
-                Some(heads) if interleave => interleaved(&weight, *heads).map_err(&torch),
-                _ => Ok(weight),
-            };
-            weights.push(order(
-                self.weight(&format!("{name}.weight"), &[*rows, columns])?,
-            )?);
-            if biased {
-                biases.push(order(self.weight(&format!("{name}.bias"), &[*rows])?)?);
-            }
+        for product in products {
+            weights.push(self.product_weight(product)?);
+            biases.extend(self.product_bias(product)?);
         }
+        let torch = LanguageModelError::torch("join weights");
         let join = |tensors: Vec<Tensor>| match tensors.as_slice() {
             [only] => Ok(only.shallow_clone()),
             several => Tensor::f_cat(several, 0).map_err(&torch),
         };
-        let bias = if biased { Some(join(biases)?) } else { None };
+        let bias = if biases.is_empty() {
+            None
+        } else {
+            Some(join(biases)?)
+        };
         Linear::new(join(weights)?, bias).map_err(&torch)
     }
 
-    fn norm(&mut self, name: &str, config: &LlamaConfig) -> Result<Norm, LanguageModelError> {
-        let weight = self.weight(&format!("{name}.weight"), &[config.hidden_size])?;
-        Ok(Norm::Rms {
-            weight,
-            epsilon: config.rms_norm_eps,
+    fn product(&mut self, product: &Product) -> Result<Linear, LanguageModelError> {
+        let weight = self.product_weight(product)?;
+        let bias = self.product_bias(product)?;
+        Linear::new(weight, bias).map_err(LanguageModelError::torch("lay out a weight"))
+    }
+
+    /// A product's weight: `[outputs, inputs]`, rows in the order of the forward pass.
+    fn product_weight(&mut self, product: &Product) -> Result<Tensor, LanguageModelError> {
+        let weight = self.weight(&product.weight(), &product.stored_shape())?;
+        let rows = self.rows_of(product);
+        let ordered = match product.layout {
+            Layout::OutputsFirst => ordered(&weight, rows),
+            Layout::InputsFirst => weight
+                .f_transpose(0, 1)
+                .and_then(|weight| ordered(&weight.f_contiguous()?, rows)),
+        };
+        ordered.map_err(LanguageModelError::torch("reorder a weight"))
+    }
+
+    fn product_bias(&mut self, product: &Product) -> Result<Option<Tensor>, LanguageModelError> {
+        let Some(name) = product.bias() else {
+            return Ok(None);
+        };
+        let bias = self.weight(&name, &[product.outputs])?;
+        ordered(&bias, self.rows_of(product))
+            .map(Some)
+            .map_err(LanguageModelError::torch("reorder a bias"))
+    }
+
+    /// How rows are to be reordered. Some files have pairs side by side already.
+    fn rows_of(&self, product: &Product) -> Rows {
+        match product.rows {
+            Rows::Heads { .. } if self.checkpoint.pairs_are_interleaved() => Rows::Plain,
+            rows => rows,
+        }
+    }
+
+    fn norm(&mut self, config: &ModelConfig, plan: &NormPlan) -> Result<Norm, LanguageModelError> {
+        let shape = [config.hidden_size];
+        Ok(Norm {
+            weight: self.weight(&format!("{}.weight", plan.name), &shape)?,
+            bias: if plan.biased {
+                Some(self.weight(&format!("{}.bias", plan.name), &shape)?)
+            } else {
+                None
+            },
+            epsilon: config.norm_eps,
         })
     }
 
@@ -164,6 +221,30 @@ impl<'a> Loader<'a> {
         match (self.progress)(self.loaded, self.to_load) {
             ControlFlow::Continue(()) => Ok(weight),
             ControlFlow::Break(()) => Err(LanguageModelError::Cancelled),
+        }
+    }
+}
+
+/// A weight's or bias's rows (`[rows, …]`) in the order in which the forward pass wants them: queries of all heads, keys, values;
+/// in queries and keys the pairs that are turned side by side.
+fn ordered(weight: &Tensor, rows: Rows) -> Result<Tensor, TchError> {
+    match rows {
+        Rows::Plain => Ok(weight.shallow_clone()),
+        Rows::Heads { count, turned } => interleaved(weight, count, turned),
+        Rows::PerHead { count, turned } => {
+            let shape = weight.size();
+            let per_head = weight.f_view([count, 3, shape[0] / count / 3, -1])?;
+            let rest = &shape[1..];
+            let part = |index: i64| {
+                let shape = [&[shape[0] / 3], rest].concat();
+                per_head.f_select(1, index)?.f_reshape(shape)
+            };
+            let parts = [
+                interleaved(&part(0)?, count, turned)?,
+                interleaved(&part(1)?, count, turned)?,
+                part(2)?,
+            ];
+            Tensor::f_cat(&parts, 0)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A language model, loaded, and the ways to run it.
 
 use super::{
-    Checkpoint, HookPoint, Intervene, LanguageModelError, LlamaConfig, forward::Layer,
+    Checkpoint, HookPoint, Intervene, LanguageModelError, ModelConfig, forward::Layer,
     kv_cache::KvCache, loader::Loader, norm::Norm, rotary::Rotary,
 };
 use std::{ops::ControlFlow, path::Path};
@@ -18,15 +18,17 @@ pub struct LoadOptions {
     pub layers: Option<usize>,
 }
 
-/// A language model of the Llama family, ready to run. It computes no gradients.
+/// A language model, ready to run. It computes no gradients.
 pub struct LanguageModel {
-    pub(super) config: LlamaConfig,
+    pub(super) config: ModelConfig,
     pub(super) kind: Kind,
     pub(super) device: Device,
     /// `[vocab, hidden]`
     pub(super) embedding: Tensor,
     pub(super) layers: Vec<Layer>,
-    pub(super) rotary: Rotary,
+    /// Learned positions: `[max_position_embeddings, hidden]`.
+    pub(super) positions: Option<Tensor>,
+    pub(super) rotary: Option<Rotary>,
     /// Absent where only some layers were loaded.
     pub(super) head: Option<Head>,
 }
@@ -35,6 +37,8 @@ pub(super) struct Head {
     pub(super) norm: Norm,
     /// `[vocab, hidden]`
     pub(super) unembedding: Tensor,
+    /// `[vocab]`
+    pub(super) bias: Option<Tensor>,
 }
 
 impl Head {
@@ -42,7 +46,7 @@ impl Head {
     fn forward(&self, residual: &Tensor) -> Result<Tensor, TchError> {
         self.norm
             .forward(residual)?
-            .f_linear(&self.unembedding, None::<&Tensor>)
+            .f_linear(&self.unembedding, self.bias.as_ref())
     }
 }
 
@@ -64,7 +68,7 @@ impl LanguageModel {
     }
 
     /// The model's configuration (of the whole model, however many layers are loaded).
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -83,7 +87,8 @@ impl LanguageModel {
     /// the deepest hook and no further.
     ///
     /// # Errors
-    /// [`LanguageModelError::NoSuchLayer`] for a layer that is not loaded, [`LanguageModelError::Torch`].
+    /// [`LanguageModelError::NoSuchLayer`] for a layer that is not loaded, [`LanguageModelError::TooLong`] for more positions than
+    /// were learned, [`LanguageModelError::Torch`].
     pub fn activations(
         &self,
         tokens: &Tensor,
@@ -94,6 +99,7 @@ impl LanguageModel {
                 return Err(self.no_such_layer(point.layer));
             }
         }
+        self.check_length(length_of(tokens)?)?;
         let mut seen: Vec<Option<Tensor>> = hooks.iter().map(|_| None).collect();
         let Some(deepest) = hooks.iter().max() else {
             return Ok(Vec::new());
@@ -137,6 +143,7 @@ impl LanguageModel {
         intervene: &mut Intervene<'_>,
     ) -> Result<Tensor, LanguageModelError> {
         let head = self.head()?;
+        self.check_length(length_of(tokens)?)?;
         let _no_grad = tch::no_grad_guard();
         self.residual_with(tokens, None, intervene)
             .and_then(|residual| head.forward(&residual))
@@ -166,6 +173,19 @@ impl LanguageModel {
         self.residual_with(tokens, Some(cache), intervene)
             .and_then(|residual| head.forward(&residual.f_select(1, -1)?))
             .map_err(LanguageModelError::torch("run the language model"))
+    }
+
+    /// Learned positions end somewhere; rotary ones do not.
+    pub(super) fn check_length(&self, length: i64) -> Result<(), LanguageModelError> {
+        match &self.positions {
+            Some(_) if length > self.config.max_position_embeddings => {
+                Err(LanguageModelError::TooLong {
+                    length,
+                    longest: self.config.max_position_embeddings,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Layers that are loaded.

@@ -40,11 +40,12 @@ impl Factors {
 }
 
 impl SelfAttention {
-    /// Attention of `input` (`[batch, length, hidden]`) to itself, and to what `cache` holds of this layer.
+    /// Attention of `input` (`[batch, length, hidden]`) to itself, and to what `cache` holds of this layer. `factors`: of rotary
+    /// embeddings, where the model has them.
     pub(super) fn forward(
         &self,
         input: &Tensor,
-        factors: &Factors,
+        factors: Option<&Factors>,
         cache: Option<(&KvCache, usize)>,
     ) -> Result<Tensor, TchError> {
         let (batch, length, _) = input.size3()?;
@@ -55,9 +56,16 @@ impl SelfAttention {
             heads + 2 * shared,
             width,
         ])?;
-        let queries = Rotary::turn(&all.f_narrow(2, 0, heads)?, &factors.queries)?;
-        let keys =
-            Rotary::turn(&all.f_narrow(2, heads, shared)?, &factors.keys)?.f_transpose(1, 2)?;
+        let queries = all.f_narrow(2, 0, heads)?;
+        let keys = all.f_narrow(2, heads, shared)?;
+        let (queries, keys) = match factors {
+            Some(factors) => (
+                Rotary::turn(&queries, &factors.queries)?,
+                Rotary::turn(&keys, &factors.keys)?,
+            ),
+            None => (queries.f_mul_scalar(1.0 / (width as f64).sqrt())?, keys),
+        };
+        let keys = keys.f_transpose(1, 2)?;
         let values = all.f_narrow(2, heads + shared, shared)?.f_transpose(1, 2)?;
         let (keys, values) = match cache {
             Some((cache, layer)) => cache.extend(layer, &keys, &values)?,

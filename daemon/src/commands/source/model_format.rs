@@ -89,10 +89,19 @@ fn hugging_face(directory: &Path) -> Result<ModelFormat, Fault> {
         }
     };
     Ok(ModelFormat {
-        architecture: text("model_type").map(str::to_owned),
+        architecture: text("model_type").map(architecture),
         quantization,
         weights,
     })
+}
+
+/// The document's name of a family, where transformers has another.
+fn architecture(model_type: &str) -> String {
+    match model_type {
+        "gpt_neox" => "pythia",
+        other => other,
+    }
+    .to_owned()
 }
 
 fn first_safetensors(directory: &Path) -> Result<PathBuf, Fault> {
@@ -185,6 +194,16 @@ mod tests {
         let format = read(plain.path()).unwrap();
         assert_eq!(format.architecture.as_deref(), Some("llama"));
         assert_eq!(format.quantization, Some(Quantization::Fp32));
+    }
+
+    #[test]
+    fn families_have_the_documents_names() {
+        for (model_type, architecture) in [("gpt2", "gpt2"), ("gpt_neox", "pythia"), ("phi", "phi")]
+        {
+            let plain = directory(&format!(r#"{{"model_type":"{model_type}"}}"#));
+            let format = read(plain.path()).unwrap();
+            assert_eq!(format.architecture.as_deref(), Some(architecture));
+        }
     }
 
     #[test]
