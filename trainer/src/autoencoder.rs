@@ -10,6 +10,7 @@ pub mod optimizer;
 pub mod parameters;
 pub mod precision;
 pub mod random;
+pub mod resampling;
 pub mod sae_lens;
 pub mod schedule;
 pub mod sequence_order;

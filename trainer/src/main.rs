@@ -78,11 +78,10 @@ fn main() -> anyhow::Result<ExitCode> {
             output,
         } => {
             let autoencoder = Autoencoder::load(&autoencoder, tch::Device::Cpu)?;
-            let width = autoencoder.b_dec.size1()?;
             let activations =
-                TensorFile::open(&activations)?.tensor("activations", &[-1, width])?;
+                TensorFile::open(&activations)?.tensor("activations", &[-1, autoencoder.d_in()])?;
             let latents = autoencoder.encode(&activations)?;
-            let reconstruction = autoencoder.decode(&latents)?;
+            let reconstruction = autoencoder.decode(&latents, &activations)?;
             write_tensors(
                 &output,
                 &[("latents", &latents), ("reconstruction", &reconstruction)],

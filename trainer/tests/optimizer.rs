@@ -5,7 +5,9 @@
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::hyperparameters::{Hyperparameters, Optimizer as Which};
 use trainmaster_trainer::autoencoder::{
-    optimizer::Optimizer, parameters::Parameters, random::Random,
+    optimizer::Optimizer,
+    parameters::{Parameters, Shape},
+    random::Random,
 };
 
 struct Reference {
@@ -50,7 +52,8 @@ fn check(which: Which, weight_decay: f64) {
         ..Hyperparameters::default()
     };
     let mut random = Random::new(3, "weights", 0);
-    let count = Parameters::count(3, 4) as usize;
+    let shape = Shape::sparse(3, 4);
+    let count = shape.count() as usize;
     let mut numbers = |scale: f64| -> Vec<f64> {
         (0..count)
             .map(|_| f64::from((random.normal() * scale) as f32))
@@ -63,12 +66,12 @@ fn check(which: Which, weight_decay: f64) {
         second: vec![0.0; count],
     };
     let flat = Tensor::from_slice(&weights).to_kind(Kind::Float);
-    let parameters = Parameters::of(flat, 3, 4).unwrap();
+    let parameters = Parameters::of(flat, shape).unwrap();
     let mut optimizer = Optimizer::new(&h, &parameters).unwrap();
     for t in 1..=20 {
         let gradient = numbers(0.1);
         let rate = 0.01 * f64::from(21 - t);
-        let mut gradients = Parameters::zeros(3, 4, Device::Cpu).unwrap();
+        let mut gradients = Parameters::zeros(shape, Device::Cpu).unwrap();
         gradients.flat.copy_(&Tensor::from_slice(&gradient));
         optimizer
             .step(&parameters, &gradients, rate, t as u64)
@@ -104,8 +107,9 @@ fn sgd_has_momentum() {
 
 #[test]
 fn a_learning_rate_of_nothing_changes_nothing() {
-    let parameters = Parameters::zeros(3, 4, Device::Cpu).unwrap();
-    let mut gradients = Parameters::zeros(3, 4, Device::Cpu).unwrap();
+    let shape = Shape::sparse(3, 4);
+    let parameters = Parameters::zeros(shape, Device::Cpu).unwrap();
+    let mut gradients = Parameters::zeros(shape, Device::Cpu).unwrap();
     let _ = gradients.flat.fill_(1.0);
     let mut optimizer = Optimizer::new(&Hyperparameters::default(), &parameters).unwrap();
     optimizer.step(&parameters, &gradients, 0.0, 1).unwrap();

@@ -11,8 +11,11 @@ use std::process::Command;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::hyperparameters::{Hyperparameters, LrSchedule, Optimizer};
+use trainmaster_domain::training::EncoderType;
 use trainmaster_trainer::autoencoder::{
-    parameters::Parameters, tensor_file::write_tensors, training::Training,
+    parameters::{Parameters, Shape},
+    tensor_file::write_tensors,
+    training::Training,
 };
 
 const WIDTH: i64 = 576;
@@ -107,7 +110,10 @@ fn main() -> anyhow::Result<()> {
         &file,
         &[
             ("activations", &data.activations),
-            ("decoder", &initial(&data)?.decoder),
+            (
+                "decoder",
+                &initial(&data, &Hyperparameters::default())?.decoder,
+            ),
             ("decoder_bias", &data.mean),
         ],
     )?;
@@ -181,8 +187,14 @@ fn activations() -> Data {
     Data { activations, mean }
 }
 
-fn initial(data: &Data) -> anyhow::Result<Parameters> {
-    Ok(Parameters::initial(WIDTH, LATENTS, 42, &data.mean)?)
+fn initial(data: &Data, hyperparameters: &Hyperparameters) -> anyhow::Result<Parameters> {
+    let shape = Shape::of(hyperparameters, EncoderType::Sparse, WIDTH, WIDTH);
+    Ok(Parameters::initial(
+        shape,
+        hyperparameters,
+        &data.mean,
+        &data.mean,
+    )?)
 }
 
 fn ours(case: Case, data: &Data, steps: usize) -> anyhow::Result<Measured> {
@@ -197,7 +209,11 @@ fn ours(case: Case, data: &Data, steps: usize) -> anyhow::Result<Measured> {
         top_k: case.top_k,
         ..Hyperparameters::default()
     };
-    let mut training = Training::new(&hyperparameters, initial(data)?, case.kind)?;
+    let mut training = Training::new(
+        &hyperparameters,
+        initial(data, &hyperparameters)?,
+        case.kind,
+    )?;
     let mut seconds = Vec::new();
     let mut losses = Vec::new();
     for step in 0..steps {
@@ -205,7 +221,7 @@ fn ours(case: Case, data: &Data, steps: usize) -> anyhow::Result<Measured> {
         let batch = data
             .activations
             .f_narrow(0, step as i64 % BATCHES * BATCH, BATCH)?;
-        losses.push(training.step(&batch, false)?.loss);
+        losses.push(training.step(&batch, &batch, false)?.loss);
         seconds.push(start.elapsed().as_secs_f64());
     }
     let mut timed = seconds.split_off(WARM_UP);

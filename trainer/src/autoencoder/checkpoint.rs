@@ -2,7 +2,7 @@
 
 use super::mixing_buffer::Cursor;
 use super::normalization::Normalization;
-use super::parameters::Parameters;
+use super::parameters::Shape;
 use super::tensor_file::{TensorFile, TensorFileError, write_tensors};
 use super::training::Training;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
+use trainmaster_domain::training::EncoderType;
 
 const TENSORS: &str = "state.safetensors";
 const REST: &str = "state.json";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why a checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +47,15 @@ pub struct State {
     pub format: u32,
     /// Steps that are done.
     pub step: u64,
-    /// Width of the activations.
+    /// Which kind of autoencoder.
+    pub encoder_type: EncoderType,
+    /// Width of the activations that are read.
     pub d_in: i64,
+    /// Width of those that are written.
+    pub d_out: i64,
     /// Latents.
     pub d_sae: i64,
-    /// The seed of the data's order. (Nothing else random is drawn once training has begun.)
+    /// The seed of the data's order and of what is resampled.
     pub seed: u64,
     /// How many sequences the dataset has.
     pub sequences: u64,
@@ -65,7 +70,7 @@ pub struct State {
 }
 
 impl State {
-    /// Of a training that has done `step` steps; see the fields.
+    /// The element type of matrix products.
     #[must_use]
     pub fn kind(&self) -> Kind {
         if self.bf16 {
@@ -84,15 +89,9 @@ impl State {
 /// # Errors
 /// [`CheckpointError`].
 pub fn save(directory: &Path, state: &State, training: &Training) -> Result<(), CheckpointError> {
-    write_tensors(
-        &directory.join(TENSORS),
-        &[
-            ("parameters", &training.parameters.flat),
-            ("first_moment", &training.optimizer.first_moment),
-            ("second_moment", &training.optimizer.second_moment),
-            ("since_fired", &training.since_fired),
-        ],
-    )?;
+    let tensors = training.tensors();
+    let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, of)| (*name, of)).collect();
+    write_tensors(&directory.join(TENSORS), &tensors)?;
     let path = directory.join(REST);
     let write = || {
         let mut file = std::fs::File::create(&path)?;
@@ -119,15 +118,15 @@ pub fn read_state(directory: &Path) -> Result<State, CheckpointError> {
         path: path.clone(),
         reason,
     };
-    let state: State = serde_json::from_slice(&text).map_err(|error| unknown(error.to_string()))?;
-    if state.format == FORMAT {
-        Ok(state)
-    } else {
-        Err(unknown(format!(
+    let wrong = |error: serde_json::Error| unknown(error.to_string());
+    let value: serde_json::Value = serde_json::from_slice(&text).map_err(wrong)?;
+    if value["format"] != FORMAT {
+        return Err(unknown(format!(
             "it has format {}, this trainer reads {FORMAT}",
-            state.format
-        )))
+            value["format"]
+        )));
     }
+    serde_json::from_value(value).map_err(wrong)
 }
 
 /// The training as it was.
@@ -141,19 +140,16 @@ pub fn load(
     device: Device,
 ) -> Result<Training, CheckpointError> {
     let file = TensorFile::open(&directory.join(TENSORS))?;
-    let (d, n) = (state.d_in, state.d_sae);
-    let count = Parameters::count(d, n);
-    let tensor = |name: &str, size: i64| -> Result<Tensor, TensorFileError> {
-        Ok(file.tensor(name, &[size])?.f_to_device(device)?)
+    let shape = Shape {
+        d_sae: state.d_sae,
+        ..Shape::of(hyperparameters, state.encoder_type, state.d_in, state.d_out)
     };
-    let flat = tensor("parameters", count)?;
-    let parameters = Parameters::of(flat, d, n).map_err(TensorFileError::from)?;
-    let mut training =
-        Training::new(hyperparameters, parameters, state.kind()).map_err(TensorFileError::from)?;
-    let second = training.optimizer.second_moment.numel() as i64;
-    training.optimizer.first_moment = tensor("first_moment", count)?;
-    training.optimizer.second_moment = tensor("second_moment", second)?;
-    training.since_fired = tensor("since_fired", n)?;
-    training.step = state.step;
-    Ok(training)
+    Ok(Training::restore(
+        hyperparameters,
+        shape,
+        state.kind(),
+        state.step,
+        device,
+        |name, size| file.tensor(name, size),
+    )?)
 }

@@ -1,6 +1,6 @@
 //! The optimizers, with a state that can be saved: tch's own cannot.
 
-use super::parameters::Parameters;
+use super::parameters::{Parameters, Shape};
 use tch::{Device, Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::{Hyperparameters, Optimizer as Which};
 
@@ -95,6 +95,22 @@ impl Optimizer {
                 }
             }
             at += len;
+        }
+        Ok(())
+    }
+
+    /// Forgets what it remembers of some latents (i64), whose weights are new.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn forget(&mut self, shape: Shape, latents: &Tensor) -> Result<(), TchError> {
+        for moment in [&self.first_moment, &self.second_moment] {
+            if moment.numel() > 0 {
+                let mut of = Parameters::of(moment.shallow_clone(), shape)?;
+                for rows in of.by_latent() {
+                    let _ = rows.f_index_fill_(0, latents, 0.0)?;
+                }
+            }
         }
         Ok(())
     }

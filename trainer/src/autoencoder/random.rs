@@ -31,11 +31,15 @@ impl Random {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
+    /// A number uniformly distributed between 0 and 1, neither included.
+    pub fn uniform(&mut self) -> f64 {
+        ((self.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
     /// A number from the standard normal distribution (Box and Muller).
     pub fn normal(&mut self) -> f64 {
-        let unit = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        let radius = (-2.0 * unit(self.next_u64()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * unit(self.next_u64())).cos()
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// The numbers 0 to `count` − 1 in random order (Fisher and Yates).

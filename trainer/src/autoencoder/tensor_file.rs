@@ -115,6 +115,12 @@ impl TensorFile {
         })
     }
 
+    /// Whether there is a tensor of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        SafeTensors::deserialize(&self.bytes).is_ok_and(|file| file.tensor(name).is_ok())
+    }
+
     /// A tensor on the CPU, which must have this shape (−1: any size).
     ///
     /// # Errors

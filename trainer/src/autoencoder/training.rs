@@ -1,12 +1,22 @@
 //! An autoencoder in training: its parameters, what the optimizer remembers, and which latents live.
 
-use super::gradient::{Activation, Asked, Gradient};
+mod state;
+
+use super::gradient::{Arithmetic, Asked, AuxK, Gradient};
 use super::metrics::explained_variance;
 use super::optimizer::Optimizer;
 use super::parameters::Parameters;
+use super::resampling::resample;
+use super::sae_lens::Autoencoder;
 use super::schedule::{learning_rate, sparsity_coefficient};
 use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
+
+/// Width of the kernel of JumpReLU's estimator, where the hyperparameters do not say.
+const JUMP_BANDWIDTH: f64 = 0.001;
+
+/// How far BatchTopK's threshold moves towards the cut of a batch.
+const CUT_RATE: f64 = 0.01;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,10 +38,19 @@ pub struct Step {
 pub struct Details {
     /// L0: active latents an activation, on average.
     pub active_latents: f64,
-    /// Fraction of variance explained.
+    /// Fraction of the target's variance explained.
     pub explained_variance: f64,
     /// Latents that have not fired within the window.
     pub dead_latents: i64,
+}
+
+/// How often latents have fired, where it was counted: in each step whose arithmetic is sparse, and in those that are recorded.
+#[derive(Debug)]
+pub struct Firings {
+    /// i64 [n].
+    pub counts: Tensor,
+    /// Of how many activations.
+    pub activations: i64,
 }
 
 /// All that changes from step to step, apart from the data's cursor.
@@ -42,11 +61,16 @@ pub struct Training {
     pub parameters: Parameters,
     /// The optimizer and its moments.
     pub optimizer: Optimizer,
-    /// i64 [n]: steps since each latent fired.
+    /// i64 [n]: steps since each latent fired (or was resampled).
     pub since_fired: Tensor,
+    /// How often latents have fired.
+    pub firings: Firings,
+    /// BatchTopK: a running mean of the smallest latent above 0 in a batch, which is the threshold once it is trained.
+    pub cut: Option<f64>,
     /// Steps that are done.
     pub step: u64,
     gradient: Gradient,
+    arithmetic: Arithmetic,
 }
 
 impl Training {
@@ -59,69 +83,92 @@ impl Training {
         parameters: Parameters,
         kind: Kind,
     ) -> Result<Self, TchError> {
-        let n = parameters.encoder_bias.size1()?;
-        let activation = match hyperparameters.top_k {
-            None => Activation::Relu,
-            Some(k) => Activation::TopK(i64::from(k)),
-        };
+        let n = parameters.shape.d_sae;
+        let zeros = || Tensor::f_zeros([n], (Kind::Int64, parameters.flat.device()));
+        let batch = i64::from(hyperparameters.batch_size);
         Ok(Self {
-            gradient: Gradient::new(
-                &parameters,
-                activation,
-                i64::from(hyperparameters.batch_size),
-                kind,
-            )?,
+            gradient: Gradient::new(&parameters, batch, kind)?,
             optimizer: Optimizer::new(hyperparameters, &parameters)?,
-            since_fired: Tensor::f_zeros([n], (Kind::Int64, parameters.flat.device()))?,
+            since_fired: zeros()?,
+            firings: Firings {
+                counts: zeros()?,
+                activations: 0,
+            },
+            cut: None,
             step: 0,
             hyperparameters: hyperparameters.clone(),
+            arithmetic: Arithmetic::default(),
             parameters,
         })
     }
 
-    /// One step on a batch (f32 [batchSize, d], scaled). A loss that is not finite leaves the parameters as they were.
+    /// Sets how latents are multiplied, which is otherwise decided by each batch: for measurements.
+    pub fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        self.arithmetic = arithmetic;
+    }
+
+    /// One step on a batch (f32 [batchSize, d_in], scaled) whose reconstruction is to be `target` (f32 [batchSize, d_out], scaled; for
+    /// `sparse` the batch itself). A loss that is not finite leaves the parameters as they were.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn step(&mut self, batch: &Tensor, detailed: bool) -> Result<Step, TchError> {
+    pub fn step(
+        &mut self,
+        batch: &Tensor,
+        target: &Tensor,
+        detailed: bool,
+    ) -> Result<Step, TchError> {
         let _no_grad = tch::no_grad_guard();
+        let h = &self.hyperparameters;
         let step = self.step + 1;
-        let window = i64::from(self.hyperparameters.dead_window_steps);
-        let dead = if self.hyperparameters.ghost_grad_penalty {
-            Some(self.since_fired.f_ge(window)?)
+        let dead = if h.ghost_grad_penalty || h.aux_k_coefficient.is_some() {
+            Some(self.dead()?)
         } else {
             None
         };
-        let asked = Asked {
-            sparsity_coefficient: if self.hyperparameters.top_k.is_none() {
-                sparsity_coefficient(&self.hyperparameters, step)
-            } else {
-                0.0
-            },
-            dead: dead.as_ref(),
-            count_active: detailed,
-        };
-        let outcome = self.gradient.compute(&self.parameters, batch, asked)?;
-        let rate = learning_rate(&self.hyperparameters, step);
-        if outcome.loss().is_finite() {
+        let asked = self.asked(step, dead.as_ref(), detailed);
+        let outcome = self
+            .gradient
+            .compute(&self.parameters, batch, target, asked)?;
+        let rate = learning_rate(h, step);
+        let finite = outcome.loss().is_finite();
+        if finite {
+            let gradients = &mut self.gradient.gradients;
+            if let Some(largest) = h.gradient_clip {
+                clip(&mut gradients.flat, largest)?;
+            }
             self.optimizer
-                .step(&self.parameters, &self.gradient.gradients, rate, step)?;
+                .step(&self.parameters, gradients, rate, step)?;
+            if let Some(threshold) = &mut self.parameters.threshold {
+                let _ = threshold.f_clamp_min_(0.0)?;
+            }
         }
         let _ = self.since_fired.f_add_scalar_(1)?;
         let _ = self.since_fired.f_masked_fill_(&outcome.fired, 0)?;
+        if let Some(firings) = &outcome.firings {
+            let _ = self.firings.counts.f_add_(firings)?;
+            self.firings.activations += i64::from(h.batch_size);
+        }
+        if let Some(cut) = outcome.cut {
+            self.cut = Some(self.cut.map_or(cut, |mean| mean + CUT_RATE * (cut - mean)));
+        }
         self.step = step;
-        let details = match (detailed, outcome.active) {
-            (true, Some(active)) => Some(Details {
-                active_latents: active as f64 / f64::from(self.hyperparameters.batch_size),
-                explained_variance: explained_variance(batch, outcome.reconstruction)?,
-                dead_latents: self
-                    .since_fired
-                    .f_ge(window)?
-                    .f_sum(Kind::Int64)?
-                    .f_int64_value(&[])?,
+        let details = match (detailed, &outcome.firings) {
+            (true, Some(firings)) => Some(Details {
+                active_latents: firings.f_sum(Kind::Int64)?.f_int64_value(&[])? as f64
+                    / f64::from(h.batch_size),
+                explained_variance: explained_variance(target, outcome.reconstruction)?,
+                dead_latents: self.dead()?.f_sum(Kind::Int64)?.f_int64_value(&[])?,
             }),
             _ => None,
         };
+        // At the last step nothing could be learnt any more.
+        let resampled = h.resample_interval.is_some_and(|interval| {
+            step.is_multiple_of(u64::from(interval)) && step < u64::from(h.training_steps)
+        });
+        if finite && resampled {
+            self.resample(batch, target, &outcome.row_errors)?;
+        }
         Ok(Step {
             step,
             loss: outcome.loss(),
@@ -130,4 +177,77 @@ impl Training {
             details,
         })
     }
+
+    /// The autoencoder so far, which reads raw activations and writes raw ones: the training saw them times `input_scale` and
+    /// `target_scale` (for `sparse` one and the same).
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn autoencoder(
+        &self,
+        input_scale: f64,
+        target_scale: f64,
+    ) -> Result<Autoencoder, TchError> {
+        Autoencoder::of(self, input_scale, target_scale)
+    }
+
+    fn asked<'a>(&self, step: u64, dead: Option<&'a Tensor>, count: bool) -> Asked<'a> {
+        let h = &self.hyperparameters;
+        let shape = self.parameters.shape;
+        Asked {
+            sparsity_coefficient: if shape.activation.wants_sparsity_loss() {
+                sparsity_coefficient(h, step)
+            } else {
+                0.0
+            },
+            dead,
+            ghost: h.ghost_grad_penalty,
+            aux_k: h.aux_k_coefficient.map(|coefficient| AuxK {
+                k: h.aux_k.map_or(shape.d_in / 2, i64::from).max(1),
+                coefficient,
+            }),
+            bandwidth: h.jump_bandwidth.unwrap_or(JUMP_BANDWIDTH),
+            usual_cut: self.cut,
+            count,
+            arithmetic: self.arithmetic,
+        }
+    }
+
+    /// Bool [n]: latents that have not fired within the window.
+    fn dead(&self) -> Result<Tensor, TchError> {
+        self.since_fired
+            .f_ge(i64::from(self.hyperparameters.dead_window_steps))
+    }
+
+    fn resample(
+        &mut self,
+        batch: &Tensor,
+        target: &Tensor,
+        row_errors: &Tensor,
+    ) -> Result<(), TchError> {
+        let dead = self.dead()?;
+        let rows = resample(
+            &self.hyperparameters,
+            self.step,
+            &dead,
+            &mut self.parameters,
+            (batch, target),
+            row_errors,
+        )?;
+        self.optimizer.forget(self.parameters.shape, &rows)?;
+        let _ = self.since_fired.f_index_fill_(0, &rows, 0)?;
+        Ok(())
+    }
+}
+
+/// Scales a gradient down to a Euclidean norm (as PyTorch's `clip_grad_norm_` does).
+fn clip(gradient: &mut Tensor, largest: f64) -> Result<(), TchError> {
+    let norm = gradient
+        .f_norm_scalaropt_dtype(2.0, Kind::Float)?
+        .f_double_value(&[])?;
+    let scale = largest / (norm + 1e-6);
+    if scale < 1.0 {
+        let _ = gradient.f_mul_scalar_(scale)?;
+    }
+    Ok(())
 }

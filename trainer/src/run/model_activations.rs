@@ -91,6 +91,8 @@ impl ModelActivations {
             model_name: train.model_name.clone(),
             hook_name: format!("blocks.{layer}.{hook}"),
             hf_hook_name: format!("model.layers.{layer}{module}"),
+            hook_name_out: None,
+            hf_hook_name_out: None,
             context_size: self.dataset.context_length() as i64,
             prepend_bos: self.dataset.bos().is_some(),
         }

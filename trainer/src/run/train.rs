@@ -8,10 +8,8 @@ use super::life::Next;
 use super::metrics::Collector;
 use super::{Run, device};
 use crate::autoencoder::{
-    Autoencoder,
     activations::ActivationSource,
     checkpoint::{self, State},
-    gradient::Activation,
     mixing_buffer::MixingBuffer,
     sae_lens::Provenance,
     sequence_order::SequenceOrder,
@@ -169,7 +167,7 @@ impl Session<'_> {
         let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
         let step = self
             .training
-            .step(&self.batch, recorded)
+            .step(&self.batch, &self.batch, recorded)
             .map_err(|error| RunError::of_libtorch("training", &error))?;
         if !step.loss.is_finite() {
             self.flush()?;
@@ -247,16 +245,11 @@ impl Session<'_> {
         self.flush()?;
         self.run.still_ours()?;
         self.weights_are_finite()?;
-        let activation = match self.hyperparameters.top_k {
-            None => Activation::Relu,
-            Some(k) => Activation::TopK(i64::from(k)),
-        };
-        let autoencoder = Autoencoder::of(
-            &self.training.parameters,
-            activation,
-            self.state.normalization.scale,
-        )
-        .map_err(|error| RunError::of_libtorch("folding the normalisation", &error))?;
+        let scale = self.state.normalization.scale;
+        let autoencoder = self
+            .training
+            .autoencoder(scale, scale)
+            .map_err(|error| RunError::of_libtorch("folding the normalisation", &error))?;
         let path = self.run.directory.join("result");
         let contents = durable::write_directory(&path, |directory| {
             Ok(autoencoder.save(directory, &self.provenance)?)

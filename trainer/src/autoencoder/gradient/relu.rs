@@ -1,45 +1,31 @@
-//! ReLU latents with an L1 loss weighted by the decoder's norms: five dense products.
+//! ReLU latents with an L1 loss weighted by the decoder's norms: five dense products, or one where few latents are active.
 
-use super::{Asked, Outcome, ghost::Ghost, residual};
-use crate::autoencoder::{parameters::Parameters, workspace::Workspace};
-use tch::{Kind, TchError, Tensor};
+use super::dense::{count_over_batch, l1, over_batch, reconstruct};
+use super::pairs::{Pairs, pays};
+use super::{Latents, Pass, row_norms};
+use tch::{Kind, TchError};
 
-pub(super) fn compute(
-    w: &mut Workspace,
-    parameters: &Parameters,
-    gradients: &mut Parameters,
-    asked: Asked,
-    ghost: &mut Option<Ghost>,
-) -> Result<Outcome, TchError> {
-    let b = w.residual.size2()?.0 as f64;
-    let weight = asked.sparsity_coefficient / b;
-    let over_batch = |of: &Tensor| {
-        of.f_sum_dim_intlist([0i64].as_slice(), false, of.kind())?
-            .f_to_kind(Kind::Float)
-    };
-
-    let _ = w.latents.f_relu_()?;
-    let product = w.product.shallow_clone();
-    let _ = w.latents.f_mm_out(&product, w.decoder())?;
-    let reconstruction = residual(w, &product)?;
-    if let Some(dead) = asked.dead {
-        *ghost = Ghost::of(dead, w, parameters)?;
+pub(super) fn compute(pass: &mut Pass) -> Result<Latents, TchError> {
+    pass.w.encode(pass.parameters)?;
+    if pays(pass.asked.arithmetic, &pass.w.latents, |pre| pre.f_gt(0.0))? {
+        sparse(pass)
+    } else {
+        dense(pass)
     }
-    let residual_gradient = w.scale_residual()?;
+}
+
+fn dense(pass: &mut Pass) -> Result<Latents, TchError> {
+    let weight = pass.weight()?;
+    let _ = pass.w.latents.f_relu_()?;
+    let residual = reconstruct(pass)?;
+    let w = &mut *pass.w;
 
     // Σ_b f_i serves the L1 loss and its gradient, and says who fired (f ≥ 0).
     let sums = over_batch(&w.latents)?;
-    let norms = parameters
-        .decoder
-        .f_norm_scalaropt_dim(2.0, [1i64].as_slice(), false)?;
-    let sparsity = weight
-        * sums
-            .f_mul(&norms)?
-            .f_sum(Kind::Double)?
-            .f_double_value(&[])?;
+    let norms = row_norms(&pass.parameters.decoder)?;
 
-    // ∂pre = ∂x̂·W_decᵀ + λ/b ‖W_dec,i‖ where f > 0, else 0
-    let _ = residual_gradient.f_mm_out(&w.latent_gradient, &w.decoder().f_tr()?)?;
+    // ∂pre = ∂ŷ·W_decᵀ + λ/b ‖W_dec,i‖ where f > 0, else 0
+    let _ = residual.f_mm_out(&w.latent_gradient, &w.decoder().f_tr()?)?;
     if weight != 0.0 {
         let _ = w
             .latent_gradient
@@ -49,31 +35,59 @@ pub(super) fn compute(
         w.latents
             .f_threshold_backward_grad_input(&w.latent_gradient, &w.latent_gradient, 0.0)?;
 
-    // ∂W_dec = fᵀ·∂x̂ + λ/b Σ_b f_i · W_dec,i / ‖W_dec,i‖
-    w.weight_gradient(&mut gradients.decoder, &w.latents, &residual_gradient)?;
-    if weight != 0.0 {
-        let per_row = sums
-            .f_div(&norms.f_clamp_min(f64::from(f32::MIN_POSITIVE))?)?
-            .f_mul_scalar(weight)?
-            .f_unsqueeze(1)?;
-        let _ = gradients
-            .decoder
-            .f_addcmul_(&parameters.decoder, &per_row)?;
-    }
-    w.weight_gradient(&mut gradients.encoder, &w.latent_gradient, &w.input)?;
-    gradients
-        .encoder_bias
-        .f_copy_(&over_batch(&w.latent_gradient)?)?;
-
-    Ok(Outcome {
-        reconstruction,
-        sparsity,
-        ghost: 0.0,
+    // ∂W_dec = fᵀ·∂ŷ + λ/b Σ_b f_i · W_dec,i / ‖W_dec,i‖
+    let g = &mut *pass.gradients;
+    w.decoder_gradient(&mut g.decoder, &w.latents, &residual)?;
+    w.encoder_gradient(&mut g.encoder, &w.latent_gradient)?;
+    g.encoder_bias.f_copy_(&over_batch(&w.latent_gradient)?)?;
+    let firings = if pass.asked.count {
+        Some(count_over_batch(&w.latents.f_gt(0.0)?)?)
+    } else {
+        None
+    };
+    Ok(Latents {
+        sparsity: l1(pass, weight, &sums, &norms)?,
         fired: sums.f_gt(0.0)?,
-        active: if asked.count_active {
-            Some(w.latents.f_count_nonzero(None::<i64>)?.f_int64_value(&[])?)
-        } else {
-            None
-        },
+        firings,
+        cut: None,
+    })
+}
+
+fn sparse(pass: &mut Pass) -> Result<Latents, TchError> {
+    let weight = pass.weight()?;
+    let (pairs, flat) = Pairs::of(&pass.w.latents.f_gt(0.0)?)?;
+    let values = pass
+        .w
+        .latents
+        .f_view([-1])?
+        .f_index_select(0, &flat)?
+        .f_to_kind(Kind::Float)?;
+    let decoder = &pass.parameters.decoder;
+    let product = pairs.decode(&values, decoder)?;
+    pass.reconstructed(&product)?;
+
+    let norms = row_norms(decoder)?;
+    let mut gradient = pairs.through(&pass.w.residual, decoder)?;
+    if weight != 0.0 {
+        let of_norms = norms.f_index_select(0, &pairs.latents)?;
+        let _ = gradient.f_add_(&of_norms.f_mul_scalar(weight)?)?;
+    }
+
+    let by_latent = pairs.by_latent(pass.parameters.shape.d_sae)?;
+    let values = by_latent.sort(&values)?;
+    let gradient = by_latent.sort(&gradient)?;
+    let g = &mut *pass.gradients;
+    g.decoder
+        .f_copy_(&by_latent.weight_gradient(&values, &pass.w.residual)?)?;
+    g.encoder
+        .f_copy_(&by_latent.weight_gradient(&gradient, &pass.w.centred)?)?;
+    g.encoder_bias.f_copy_(&by_latent.sums(&gradient)?)?;
+    let sums = by_latent.sums(&values)?;
+    let firings = by_latent.firings(&values)?;
+    Ok(Latents {
+        sparsity: l1(pass, weight, &sums, &norms)?,
+        fired: firings.f_gt(0)?,
+        firings: Some(firings),
+        cut: None,
     })
 }

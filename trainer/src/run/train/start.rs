@@ -5,7 +5,7 @@ use crate::autoencoder::{
     checkpoint::{self, State},
     mixing_buffer::Cursor,
     normalization::Normalization,
-    parameters::Parameters,
+    parameters::{Parameters, Shape},
     precision::product_kind,
     sequence_order::SequenceOrder,
     training::Training,
@@ -16,6 +16,7 @@ use std::path::Path;
 use tch::{Device, Kind, TchError};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 use trainmaster_domain::run::spec::ResumeFrom;
+use trainmaster_domain::training::EncoderType;
 
 /// Bounds of the mixing buffer, in activations, where the hyperparameters do not say.
 const SMALLEST_BUFFER: u64 = 16_384;
@@ -37,10 +38,10 @@ pub(super) fn begin(
     let (normalization, mean) =
         Normalization::estimate(source, &order, &mut |_| run.life.progress())?;
     let d_in = source.width();
-    let d_sae = d_in * i64::from(hyperparameters.expansion_factor);
+    let shape = Shape::of(hyperparameters, EncoderType::Sparse, d_in, d_in);
     let make = || -> Result<(Kind, Training), TchError> {
         let kind = product_kind(hyperparameters.precision, device)?;
-        let parameters = Parameters::initial(d_in, d_sae, hyperparameters.seed, &mean)?;
+        let parameters = Parameters::initial(shape, hyperparameters, &mean, &mean)?;
         Ok((kind, Training::new(hyperparameters, parameters, kind)?))
     };
     let (kind, training) =
@@ -48,8 +49,10 @@ pub(super) fn begin(
     let state = State {
         format: State::FORMAT,
         step: 0,
+        encoder_type: shape.encoder_type,
         d_in,
-        d_sae,
+        d_out: shape.d_out,
+        d_sae: shape.d_sae,
         seed: hyperparameters.seed,
         sequences,
         sequences_per_block: sequences_per_block(

@@ -1,0 +1,333 @@
+//! Reading a directory that SAELens wrote, or that was written as SAELens does.
+
+use super::{Autoencoder, AutoencoderError, CONFIGURATION, LatentFunction, SPARSITY, WEIGHTS};
+use crate::autoencoder::parameters::Magnitude;
+use crate::autoencoder::tensor_file::TensorFile;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+use trainmaster_domain::training::EncoderType;
+
+/// Beside the checkpoints of a training of SAELens: how it scaled activations.
+const SCALER: &str = "activation_scaler.json";
+/// The same of one that whitened them.
+const WHITENING: &str = "activation_whitening.safetensors";
+
+/// What SAELens calls what it takes for latents, beside the kind of encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Latents {
+    Relu,
+    TopK,
+    /// A BatchTopK (or Matryoshka) autoencoder in training: one threshold for all.
+    BatchTopK,
+    JumpRelu,
+    Gated,
+}
+
+const ARCHITECTURES: [(&str, EncoderType, Latents); 14] = [
+    ("standard", EncoderType::Sparse, Latents::Relu),
+    ("topk", EncoderType::Sparse, Latents::TopK),
+    ("batchtopk", EncoderType::Sparse, Latents::BatchTopK),
+    (
+        "matryoshka_batchtopk",
+        EncoderType::Sparse,
+        Latents::BatchTopK,
+    ),
+    ("jumprelu", EncoderType::Sparse, Latents::JumpRelu),
+    ("gated", EncoderType::Sparse, Latents::Gated),
+    ("transcoder", EncoderType::Transcoder, Latents::Relu),
+    ("topk_transcoder", EncoderType::Transcoder, Latents::TopK),
+    (
+        "jumprelu_transcoder",
+        EncoderType::Transcoder,
+        Latents::JumpRelu,
+    ),
+    ("gated_transcoder", EncoderType::Transcoder, Latents::Gated),
+    ("skip_transcoder", EncoderType::Skip, Latents::Relu),
+    ("topk_skip_transcoder", EncoderType::Skip, Latents::TopK),
+    (
+        "jumprelu_skip_transcoder",
+        EncoderType::Skip,
+        Latents::JumpRelu,
+    ),
+    ("gated_skip_transcoder", EncoderType::Skip, Latents::Gated),
+];
+
+/// A `cfg.json`.
+struct Configuration {
+    path: PathBuf,
+    fields: Map<String, Value>,
+}
+
+impl Configuration {
+    fn read(directory: &Path) -> Result<Self, AutoencoderError> {
+        let path = directory.join(CONFIGURATION);
+        Ok(Self {
+            fields: read_object(&path)?,
+            path,
+        })
+    }
+
+    fn wrong(&self, reason: String) -> AutoencoderError {
+        AutoencoderError::Configuration {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).and_then(Value::as_str)
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.fields.get(name).and_then(Value::as_bool)
+    }
+
+    fn size(&self, name: &str) -> Result<i64, AutoencoderError> {
+        self.fields
+            .get(name)
+            .and_then(Value::as_i64)
+            .filter(|size| *size > 0)
+            .ok_or_else(|| self.wrong(format!("{name:?} is not a positive number")))
+    }
+
+    /// Of SAELens before version 6 (`activation_fn_str`), too.
+    fn architecture(&self) -> Result<(EncoderType, Latents), AutoencoderError> {
+        let name = self.text("architecture").unwrap_or("standard");
+        let function = self
+            .text("activation_fn")
+            .or_else(|| self.text("activation_fn_str"))
+            .unwrap_or("relu");
+        let known = ARCHITECTURES.iter().find(|(known, ..)| *known == name);
+        match (known, function) {
+            (Some((_, encoder_type, Latents::Relu)), "topk") => Ok((*encoder_type, Latents::TopK)),
+            (Some((_, encoder_type, latents)), "relu") => Ok((*encoder_type, *latents)),
+            (Some((_, encoder_type, Latents::TopK)), _) => Ok((*encoder_type, Latents::TopK)),
+            (Some(_), _) => Err(self.wrong(format!(
+                "activation function {function:?} cannot be read; \"relu\" and \"topk\" can"
+            ))),
+            (None, _) => {
+                let names: Vec<&str> = ARCHITECTURES.iter().map(|(name, ..)| *name).collect();
+                Err(self.wrong(format!(
+                    "architecture {name:?} cannot be read; these can: {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    fn k(&self) -> Result<i64, AutoencoderError> {
+        let before_6 = self
+            .fields
+            .get("activation_fn_kwargs")
+            .and_then(|of| of.get("k"))
+            .and_then(Value::as_i64);
+        match before_6 {
+            Some(k) if k > 0 => Ok(k),
+            _ => self.size("k"),
+        }
+    }
+
+    fn normalization(&self) -> &str {
+        match self.fields.get("normalize_activations") {
+            Some(Value::String(name)) => name,
+            // Before version 6 it could be yes or no.
+            Some(Value::Bool(true)) => "expected_average_only_in",
+            _ => "none",
+        }
+    }
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>, AutoencoderError> {
+    let text = std::fs::read(path).map_err(|source| AutoencoderError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|error| AutoencoderError::Configuration {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+/// What the `cfg.json` of a directory says about where its autoencoder comes from; of SAELens before version 6, what it says beside all else.
+///
+/// # Errors
+/// [`AutoencoderError`].
+pub fn read_metadata(directory: &Path) -> Result<Map<String, Value>, AutoencoderError> {
+    const BEFORE_6: [&str; 7] = [
+        "model_name",
+        "hook_name",
+        "hook_head_index",
+        "context_size",
+        "prepend_bos",
+        "dataset_path",
+        "neuronpedia_id",
+    ];
+    let mut fields = Configuration::read(directory)?.fields;
+    if let Some(Value::Object(metadata)) = fields.remove("metadata") {
+        return Ok(metadata);
+    }
+    let mut metadata: Map<String, Value> = BEFORE_6
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), fields.remove(*name)?)))
+        .collect();
+    if let Some(name) = fields.remove("hook_point") {
+        metadata.entry("hook_name").or_insert(name);
+    }
+    // What is written beside it has the form of this version.
+    metadata.insert("sae_lens_version".into(), "6.0.0".into());
+    Ok(metadata)
+}
+
+impl Autoencoder {
+    /// Reads a directory, whoever wrote it: every architecture of SAELens but `abstopk`, `matching_pursuit` and `temporal`, whose latents
+    /// are made otherwise, checkpoints of its trainings included. What it does to activations beside the weights is folded into them; where
+    /// that is not possible, it is an error.
+    ///
+    /// # Errors
+    /// [`AutoencoderError`].
+    pub fn load(directory: &Path, device: Device) -> Result<Self, AutoencoderError> {
+        let configuration = Configuration::read(directory)?;
+        let (encoder_type, latents) = configuration.architecture()?;
+        let (d_in, d_sae) = (configuration.size("d_in")?, configuration.size("d_sae")?);
+        let sparse = encoder_type == EncoderType::Sparse;
+        let d_out = if sparse {
+            d_in
+        } else {
+            configuration.size("d_out")?
+        };
+        if !matches!(
+            configuration.text("reshape_activations"),
+            None | Some("none")
+        ) {
+            return Err(configuration.wrong(
+                "\"reshape_activations\" must be \"none\": activations of single heads are not hooked here".into(),
+            ));
+        }
+        let centres_input = configuration.flag("apply_b_dec_to_input").unwrap_or(sparse);
+        if centres_input && !sparse {
+            return Err(configuration
+                .wrong("\"apply_b_dec_to_input\" must be false in a transcoder".into()));
+        }
+
+        let file = TensorFile::open(&directory.join(WEIGHTS))?;
+        let tensor = |name: &str, shape: &[i64]| -> Result<Tensor, AutoencoderError> {
+            Ok(file
+                .tensor(name, shape)?
+                .f_to_kind(Kind::Float)?
+                .f_to_device(device)?)
+        };
+        let vector = |name: &str| tensor(name, &[d_sae]);
+        if file.has("scaling_factor") {
+            let factor = vector("scaling_factor")?;
+            if !factor.f_allclose(&factor.f_ones_like()?, 1e-5, 1e-8, false)? {
+                return Err(configuration.wrong(
+                    "its latents are scaled after finetuning (\"scaling_factor\"), which cannot be read".into(),
+                ));
+            }
+        }
+        let function = match latents {
+            Latents::Relu => LatentFunction::Relu,
+            Latents::TopK => LatentFunction::TopK(configuration.k()?.min(d_sae)),
+            Latents::BatchTopK => LatentFunction::JumpRelu(
+                tensor("topk_threshold", &[])?
+                    .f_expand([d_sae], false)?
+                    .f_contiguous()?,
+            ),
+            // Trainings of older versions keep its logarithm.
+            Latents::JumpRelu if file.has("log_threshold") => {
+                LatentFunction::JumpRelu(vector("log_threshold")?.f_exp()?)
+            }
+            Latents::JumpRelu => LatentFunction::JumpRelu(vector("threshold")?),
+            Latents::Gated => LatentFunction::Gated(Magnitude {
+                log_scale: vector("r_mag")?,
+                bias: vector("b_mag")?,
+            }),
+        };
+        let mut autoencoder = Self {
+            encoder_type,
+            centres_input,
+            w_enc: tensor("W_enc", &[d_in, d_sae])?,
+            b_enc: vector(if latents == Latents::Gated {
+                "b_gate"
+            } else {
+                "b_enc"
+            })?,
+            w_dec: tensor("W_dec", &[d_sae, d_out])?,
+            b_dec: tensor("b_dec", &[d_out])?,
+            w_skip: match encoder_type {
+                EncoderType::Skip => Some(tensor("W_skip", &[d_out, d_in])?),
+                EncoderType::Sparse | EncoderType::Transcoder => None,
+            },
+            log_frequency: log_frequency(directory, d_sae, device)?,
+            function,
+        };
+        if configuration.flag("rescale_acts_by_decoder_norm") == Some(true) {
+            autoencoder.fold_decoder_norm()?;
+        }
+        autoencoder.fold_normalization(directory, &configuration, d_in, device)?;
+        Ok(autoencoder)
+    }
+
+    fn fold_normalization(
+        &mut self,
+        directory: &Path,
+        configuration: &Configuration,
+        d_in: i64,
+        device: Device,
+    ) -> Result<(), AutoencoderError> {
+        let name = configuration.normalization();
+        let sparse = self.encoder_type == EncoderType::Sparse;
+        match name {
+            "none" => {}
+            "expected_average_only_in" if sparse && directory.join(SCALER).exists() => {
+                let path = directory.join(SCALER);
+                let scale = read_object(&path)?
+                    .get("scaling_factor")
+                    .and_then(Value::as_f64)
+                    .filter(|scale| scale.is_normal() && *scale > 0.0);
+                let Some(scale) = scale else {
+                    let reason = "\"scaling_factor\" is not a number above 0".into();
+                    return Err(AutoencoderError::Configuration { path, reason });
+                };
+                self.fold_scale(scale)?;
+            }
+            "covariance_whitening" if sparse && directory.join(WHITENING).exists() => {
+                let file = TensorFile::open(&directory.join(WHITENING))?;
+                let tensor = |name: &str, shape: &[i64]| -> Result<Tensor, AutoencoderError> {
+                    Ok(file.tensor(name, shape)?.f_to_device(device)?)
+                };
+                self.fold_whitening(
+                    &tensor("mean", &[d_in])?,
+                    &tensor("matrix", &[d_in, d_in])?,
+                    &tensor("inverse_matrix", &[d_in, d_in])?,
+                )?;
+            }
+            "expected_average_only_in" | "covariance_whitening" => {
+                return Err(configuration.wrong(format!(
+                    "\"normalize_activations\" is {name:?}, and {SCALER} or {WHITENING} is not beside it (and it must not be a transcoder): \
+                     fold the normalisation into the weights with SAELens first"
+                )));
+            }
+            _ => {
+                return Err(configuration.wrong(format!(
+                    "\"normalize_activations\" {name:?} depends on each activation and cannot be folded into weights"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn log_frequency(
+    directory: &Path,
+    d_sae: i64,
+    device: Device,
+) -> Result<Option<Tensor>, AutoencoderError> {
+    let path = directory.join(SPARSITY);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let sparsity = TensorFile::open(&path)?.tensor("sparsity", &[d_sae])?;
+    Ok(Some(sparsity.f_to_kind(Kind::Float)?.f_to_device(device)?))
+}
