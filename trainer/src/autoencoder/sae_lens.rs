@@ -1,6 +1,7 @@
 //! Trained autoencoders, and the directories in which SAELens keeps them: `cfg.json`, `sae_weights.safetensors` and, where it is known,
 //! `sparsity.safetensors` (SAELens 6).
 
+mod configuration;
 mod fold;
 mod read;
 mod write;
