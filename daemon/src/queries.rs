@@ -3,6 +3,7 @@
 mod checkpoints;
 mod cursor;
 mod datasets;
+mod evaluations;
 mod events;
 mod metrics;
 mod models;
@@ -11,6 +12,7 @@ mod trainings;
 pub use checkpoints::Checkpoint;
 pub use cursor::{Cursor, InvalidCursor};
 pub use datasets::Dataset;
+pub use evaluations::Evaluation;
 pub use metrics::{Metric, MetricsRange};
 pub use models::Model;
 pub use trainings::{Latest, Training, TrainingDetail, TrainingFilter};

@@ -8,7 +8,8 @@ mod transition;
 
 pub use command::{QueueTraining, TrainingCommand, TrainingRefusal};
 pub use event::{
-    CheckpointSaved, Ended, MetricsRecorded, Paused, Queued, ResultFiles, Started, TrainingEvent,
+    CheckpointSaved, Ended, Evaluated, MetricsRecorded, Paused, Queued, ResultFiles, Started,
+    TrainingEvent,
 };
 
 use crate::{
@@ -136,6 +137,7 @@ pub struct Training {
     attempts: Attempts,
     requested: Option<Request>,
     latest_checkpoint: Option<Checkpoint>,
+    evaluated_step: Option<u64>,
     result: Option<ResultFiles>,
 }
 
@@ -215,6 +217,7 @@ impl Aggregate for Training {
             TrainingEvent::TrainingStarted(started) => self.on_started(started),
             TrainingEvent::MetricsRecorded(recorded) => self.on_metrics(recorded),
             TrainingEvent::CheckpointSaved(saved) => self.on_checkpoint(saved),
+            TrainingEvent::TrainingEvaluated(evaluated) => self.on_evaluated(evaluated),
             TrainingEvent::PauseRequested {} => self.on_requested(Request::Pause),
             TrainingEvent::StopRequested {} => self.on_requested(Request::Stop),
             TrainingEvent::TrainingPaused(paused) => self.on_paused(paused),

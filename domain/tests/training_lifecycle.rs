@@ -5,16 +5,16 @@
 mod sample_events;
 
 use proptest::prelude::*;
-use sample_events::{at, dataset_id, every_event, metrics, model_id};
+use sample_events::{at, dataset_id, evaluated_site, every_event, metrics, model_id};
 use trainmaster_domain::{
     Aggregate, Event, Lease,
     attempt::{Claim, LeaseRefusal, Loss, LossReason, Report, RetryPolicy},
-    hyperparameters::Hyperparameters,
+    hyperparameters::{Hook, HookSite, Hyperparameters},
     run::{
         control::Request,
         journal::{
-            AtStep, CheckpointSaved, Failure, FailureClass, Finished, JournalRecord, Record,
-            TrainingStarted,
+            AtStep, CheckpointSaved, Evaluated, Failure, FailureClass, Finished, JournalRecord,
+            Record, TrainingStarted,
         },
     },
     training::{
@@ -126,6 +126,13 @@ fn acted(commands: Vec<TrainingCommand>) -> Training {
     training
 }
 
+fn evaluated(step: u64) -> Record {
+    Record::Evaluated(Evaluated {
+        step,
+        sites: vec![evaluated_site()],
+    })
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     let step = 0..=STEPS + 2;
     prop_oneof![
@@ -134,6 +141,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         (step.clone(), 1..5u64)
             .prop_map(|(from, n)| Record::Metrics(metrics(&(from..from + n).collect::<Vec<_>>()))),
         step.clone().prop_map(saved),
+        step.clone().prop_map(evaluated),
         step.clone()
             .prop_map(|step| Record::Paused(AtStep { step })),
         step.clone()
@@ -347,6 +355,88 @@ fn a_retry_goes_on_from_the_latest_checkpoint() {
     ));
     act(&mut training, report(2, 2, started(5))).unwrap();
     assert_eq!(training.current_step(), 5);
+}
+
+#[test]
+fn an_evaluation_counts_once_a_step_and_only_with_numbers() {
+    let mut training = acted(vec![
+        queue(),
+        claim(0),
+        report(1, 2, started(0)),
+        report(1, 3, Record::Metrics(metrics(&[5]))),
+        report(1, 4, saved(5)),
+    ]);
+    assert_eq!(
+        act(&mut training, report(1, 5, evaluated(5)))
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        act(&mut training, report(1, 6, evaluated(5)))
+            .unwrap()
+            .len(),
+        0
+    );
+    let Record::Evaluated(mut broken) = evaluated(7) else {
+        unreachable!()
+    };
+    broken.sites[0].ce_clean = f64::INFINITY;
+    let refusal = act(&mut training, report(1, 7, Record::Evaluated(broken))).unwrap_err();
+    assert!(
+        matches!(refusal, TrainingRefusal::Unbelievable(_)),
+        "{refusal}"
+    );
+    assert!(act(&mut training, report(1, 7, evaluated(STEPS + 1))).is_err());
+    // An attempt that begins again measures what has been measured.
+    act(&mut training, lose(1)).unwrap();
+    act(&mut training, claim(1_000)).unwrap();
+    act(&mut training, report(2, 2, started(5))).unwrap();
+    assert_eq!(
+        act(&mut training, report(2, 3, evaluated(5)))
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn a_transcoder_wants_the_hook_of_an_mlp() {
+    let TrainingCommand::Queue(asked) = queue() else {
+        unreachable!()
+    };
+    let site = |layer, hook| HookSite { layer, hook };
+    for (encoder_type, hook, hooks, is_fine) in [
+        (EncoderType::Sparse, Hook::Residual, None, true),
+        (EncoderType::Transcoder, Hook::Residual, None, false),
+        (EncoderType::Skip, Hook::Attention, None, false),
+        (EncoderType::Transcoder, Hook::Mlp, None, true),
+        (
+            EncoderType::Skip,
+            Hook::Residual,
+            Some(vec![site(1, Hook::Mlp), site(2, Hook::Mlp)]),
+            true,
+        ),
+        (
+            EncoderType::Skip,
+            Hook::Mlp,
+            Some(vec![site(1, Hook::Mlp), site(2, Hook::Residual)]),
+            false,
+        ),
+    ] {
+        let mut asked = asked.clone();
+        asked.encoder_type = encoder_type;
+        asked.hyperparameters.hook = hook;
+        asked.hyperparameters.hooks = hooks;
+        let decided = Training::default().decide(TrainingCommand::Queue(asked));
+        match decided {
+            Ok(_) => assert!(is_fine, "{encoder_type:?}"),
+            Err(refusal) => {
+                assert_eq!(refusal, TrainingRefusal::NotAnMlp(encoder_type.as_str()));
+                assert!(!is_fine && refusal.to_string().contains("mlp"));
+            }
+        }
+    }
 }
 
 #[test]

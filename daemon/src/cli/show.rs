@@ -12,7 +12,11 @@ use super::{
 use crate::queries::{Training, TrainingDetail};
 use serde_json::Value;
 use std::process::ExitCode;
-use trainmaster_domain::id::{DatasetId, ModelId};
+use trainmaster_domain::{
+    hyperparameters::Hook,
+    id::{DatasetId, ModelId},
+    run::journal::EvaluatedSite,
+};
 
 pub(super) async fn list(
     client: &Client,
@@ -69,6 +73,32 @@ pub(super) async fn show(client: &Client, id: &str, output: Output) -> Result<Ex
         output.line(line);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What an evaluation says of one autoencoder.
+fn held_out(step: i64, site: &EvaluatedSite) -> String {
+    let hook = match site.hook {
+        Hook::Residual => "residual",
+        Hook::Mlp => "mlp",
+        Hook::Attention => "attention",
+    };
+    let loss = match (site.ce_spliced, site.ce_score) {
+        (Some(spliced), Some(score)) => {
+            format!(
+                "CE score {score:.3} ({:.3} clean, {spliced:.3} spliced)",
+                site.ce_clean
+            )
+        }
+        _ => format!("CE {:.3} clean, no score", site.ce_clean),
+    };
+    format!(
+        "step {step}, layer {} {hook}: EV {:.3}, L0 {:.1}, {} dead, {} dense, {loss}",
+        site.layer,
+        site.explained_variance,
+        site.active_latents,
+        site.dead_latents,
+        site.dense_latents
+    )
 }
 
 fn lines(detail: TrainingDetail) -> Vec<(&'static str, String)> {
@@ -138,6 +168,14 @@ fn lines(detail: TrainingDetail) -> Vec<(&'static str, String)> {
                     .map_or_else(String::new, format::count),
             ),
         ]);
+    }
+    if let Some(evaluation) = detail.evaluations.first() {
+        lines.extend(
+            evaluation
+                .sites
+                .iter()
+                .map(|site| ("held out", held_out(evaluation.step, site))),
+        );
     }
     if let Some(checkpoint) = detail.latest_checkpoint {
         let size = checkpoint

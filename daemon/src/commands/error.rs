@@ -154,7 +154,7 @@ impl CommandError {
             | Self::Training(TrainingRefusal::Exists) => "already_exists",
             Self::Dataset(DatasetRefusal::Text { .. } | DatasetRefusal::ContextLength(_))
             | Self::Model(ModelRefusal::Text { .. }) => "invalid_field",
-            Self::Training(TrainingRefusal::EncoderType(_)) => "encoder_type_not_supported",
+            Self::Training(TrainingRefusal::NotAnMlp(_)) => "hook_not_mlp",
             Self::Dataset(_) | Self::Model(_) | Self::Training(_) => "not_allowed",
             Self::Conflict { .. } => "conflict",
             Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => "internal",
@@ -178,7 +178,7 @@ impl CommandError {
             | Self::Dataset(DatasetRefusal::Text { .. } | DatasetRefusal::ContextLength(_))
             | Self::Model(ModelRefusal::Text { .. })
             | Self::Training(
-                TrainingRefusal::EncoderType(_)
+                TrainingRefusal::NotAnMlp(_)
                 | TrainingRefusal::Hyperparameter(_)
                 | TrainingRefusal::Id(_),
             ) => Kind::Invalid,

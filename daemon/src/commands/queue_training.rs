@@ -79,7 +79,8 @@ impl Commands {
                 model: model_id,
             });
         }
-        if let Some(layer) = hyperparameters.layer
+        let deepest = hyperparameters.sites(0).iter().map(|site| site.layer).max();
+        if let Some(layer) = deepest
             && let Some(layers) = self.layers(&model_id).await?
             && u64::from(layer) >= layers
         {

@@ -127,6 +127,15 @@ section! {
 }
 
 section! {
+    /// What trainings may use.
+    [training] TrainingSettings {
+        /// The activations that trainings with cacheActivations keep on disk for one another, in the state directory, have together at
+        /// most this many bytes; 0: none are kept.
+        activation_cache_bytes: u64 = 4 << 30;
+    }
+}
+
+section! {
     /// How what is to be done gets from the log to a runner.
     [dispatch] DispatchSettings {
         /// How often the outbox and the queue are looked at when nothing wakes them.
@@ -178,6 +187,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[runner]`
     pub runner: RunnerSettings,
+    /// `[training]`
+    pub training: TrainingSettings,
     /// `[dispatch]`
     pub dispatch: DispatchSettings,
     /// `[projector]`
@@ -207,6 +218,11 @@ impl Settings {
         ),
         ("http", HttpSettings::ABOUT, HttpSettings::FIELDS),
         ("runner", RunnerSettings::ABOUT, RunnerSettings::FIELDS),
+        (
+            "training",
+            TrainingSettings::ABOUT,
+            TrainingSettings::FIELDS,
+        ),
         (
             "dispatch",
             DispatchSettings::ABOUT,
@@ -241,6 +257,7 @@ impl Settings {
             self.postgres.shown(),
             self.http.shown(),
             self.runner.shown(),
+            self.training.shown(),
             self.dispatch.shown(),
             self.projector.shown(),
             self.log.shown(),

@@ -18,6 +18,8 @@ pub struct DispatchOptions {
     pub launch: LaunchOptions,
     /// How runs are looked after.
     pub supervision: SupervisionOptions,
+    /// How many bytes of activations trainings may keep for one another. Default 4 GiB; 0: none.
+    pub activation_cache_bytes: u64,
     /// How often lost runs are started again.
     pub retry: RetryPolicy,
     /// The queue.
@@ -37,6 +39,7 @@ impl DispatchOptions {
             devices: vec![Device::cpu()],
             launch: LaunchOptions::default(),
             supervision: SupervisionOptions::default(),
+            activation_cache_bytes: 4 << 30,
             retry: RetryPolicy::default(),
             queue: QueueOptions::default(),
             relay_interval: Duration::from_secs(5),

@@ -1,19 +1,21 @@
 //! What a run of a dataset, model or training would have to do, and whether what it needs is ready.
 
+use super::DispatchOptions;
 use crate::log::{Log, LogError};
 use std::path::Path;
 use trainmaster_domain::{
     Category, Lease, StreamId,
     attempt::Attempts,
     dataset::Dataset,
-    hyperparameters::HookSite,
+    hyperparameters::{HookSite, Hyperparameters},
     id::TrainingId,
     job::{Extraction, Generation, Job, JobStatus, JobWork},
     model::{Model, ModelStatus},
     run::{
         control::Request,
         spec::{
-            self, Extract, Generate, InspectModel, PrepareDataset, ResumeFrom, Steering, Train,
+            self, ActivationCache, Extract, Generate, InspectModel, PrepareDataset, ResumeFrom,
+            Steering, Train,
         },
     },
     training::{Definition, ResultFiles, Training, TrainingStatus},
@@ -44,12 +46,12 @@ pub(crate) enum Readiness {
 pub(crate) async fn plan(
     log: &Log,
     stream: &StreamId,
-    state_directory: &Path,
+    options: &DispatchOptions,
 ) -> Result<Readiness, LogError> {
     match stream.category {
         Category::Model => plan_model(log, &stream.id).await,
-        Category::Dataset => plan_dataset(log, &stream.id, state_directory).await,
-        Category::Training => plan_training(log, &stream.id).await,
+        Category::Dataset => plan_dataset(log, &stream.id, &options.state_directory).await,
+        Category::Training => plan_training(log, &stream.id, options).await,
         Category::Job => plan_job(log, &stream.id).await,
         Category::Feature => Ok(Readiness::Nothing),
     }
@@ -102,7 +104,11 @@ async fn plan_dataset(log: &Log, id: &str, state_directory: &Path) -> Result<Rea
     ))
 }
 
-async fn plan_training(log: &Log, id: &str) -> Result<Readiness, LogError> {
+async fn plan_training(
+    log: &Log,
+    id: &str,
+    options: &DispatchOptions,
+) -> Result<Readiness, LogError> {
     let training = log.load::<Training>(id).await?.state;
     let (TrainingStatus::Queued, Some(definition)) = (training.status(), training.definition())
     else {
@@ -135,6 +141,7 @@ async fn plan_training(log: &Log, id: &str) -> Result<Readiness, LogError> {
             model_name: registered.name.clone(),
             tokenized_path: tokenized_path.to_owned(),
             encoder_type: definition.encoder_type.as_str().to_owned(),
+            activation_cache: activation_cache(&definition.hyperparameters, options),
             hyperparameters: definition.hyperparameters.clone(),
             resume_from: training.latest_checkpoint().map(|checkpoint| ResumeFrom {
                 step: checkpoint.step,
@@ -145,6 +152,22 @@ async fn plan_training(log: &Log, id: &str) -> Result<Readiness, LogError> {
         training.attempts(),
         training.requested(),
     ))
+}
+
+/// Where a training that wants it keeps activations; none where it does not, or may not.
+fn activation_cache(
+    hyperparameters: &Hyperparameters,
+    options: &DispatchOptions,
+) -> Option<ActivationCache> {
+    let most_bytes = options.activation_cache_bytes;
+    (hyperparameters.cache_activations == Some(true) && most_bytes > 0).then(|| ActivationCache {
+        directory: options
+            .state_directory
+            .join("activations")
+            .to_string_lossy()
+            .into_owned(),
+        most_bytes,
+    })
 }
 
 async fn plan_job(log: &Log, id: &str) -> Result<Readiness, LogError> {

@@ -79,10 +79,7 @@ impl Dispatcher {
             debug!(%stream, "waits for a free slot");
             return Ok(Dispatched::NoSlot);
         }
-        let (plan, now) = tokio::try_join!(
-            plan(&self.log, stream, &self.options.state_directory),
-            self.log.now()
-        )?;
+        let (plan, now) = tokio::try_join!(plan(&self.log, stream, &self.options), self.log.now())?;
         if let Some(asked_at) = cause.asked_at {
             instruments()
                 .dispatch_latency

@@ -166,6 +166,9 @@ pub struct Hyperparameters {
     /// Where in the layer.
     #[schema(default = "residual", pattern = "^(residual|mlp|attention)$")]
     hook: Option<String>,
+    /// Several places that are trained from one pass over the model, instead of layer and hook.
+    #[schema(min_items = 1, max_items = 64)]
+    hooks: Option<Vec<HookSite>>,
     /// TopK instead of ReLU with L1: how many latents stay active.
     #[schema(minimum = 1)]
     top_k: Option<u32>,
@@ -200,4 +203,50 @@ pub struct Hyperparameters {
     precision: Option<String>,
     /// Activations held in the mixing buffer; else what fits.
     buffer_tokens: Option<u32>,
+    /// Held-out tokens on which each checkpoint is evaluated, at most a tenth of the dataset; 0: no evaluation.
+    #[schema(default = 2_048)]
+    evaluation_tokens: Option<u32>,
+    /// Whether activations are kept on disk for other trainings of the same model, dataset and hook.
+    #[schema(default = false)]
+    cache_activations: Option<bool>,
+}
+
+/// A place in a language model. The schema alone: see the domain's type.
+#[derive(ToSchema)]
+#[allow(dead_code, missing_docs)]
+pub struct HookSite {
+    /// The layer, counted from 0.
+    layer: u32,
+    /// Where in it.
+    #[schema(default = "residual", pattern = "^(residual|mlp|attention)$")]
+    hook: Option<String>,
+}
+
+/// How good an autoencoder was on held-out tokens. The schema alone: see the domain's type.
+#[derive(ToSchema)]
+#[allow(dead_code, missing_docs)]
+pub struct EvaluatedSite {
+    /// The layer, counted from 0.
+    layer: u32,
+    /// Where in it.
+    #[schema(pattern = "^(residual|mlp|attention)$")]
+    hook: String,
+    /// 1 − E‖y − ŷ‖² / (E‖y‖² − ‖E y‖²) of what is reconstructed.
+    explained_variance: f64,
+    /// L0: active latents a token.
+    active_latents: f64,
+    /// Latents that fired on none of the tokens.
+    dead_latents: u64,
+    /// Latents that fired on more than one token in ten.
+    dense_latents: u64,
+    /// Cross-entropy of the language model as it is, in nats a token.
+    ce_clean: f64,
+    /// The same with the reconstruction in place of the activation.
+    ce_spliced: Option<f64>,
+    /// The same with zero in place of the activation.
+    ce_ablated: f64,
+    /// (ce_ablated − ce_spliced) / (ce_ablated − ce_clean).
+    ce_score: Option<f64>,
+    /// Tokens that were measured.
+    tokens: u64,
 }

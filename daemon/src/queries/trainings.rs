@@ -1,6 +1,6 @@
 //! Rows of `mistudio.trainings`, and what a person asks of one.
 
-use super::{Checkpoint, Cursor, Page, Queries, QueryError, attempt, page};
+use super::{Checkpoint, Cursor, Evaluation, Page, Queries, QueryError, attempt, page};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -73,6 +73,9 @@ pub struct TrainingDetail {
     pub requested: Option<String>,
     /// The directory of the autoencoder, once there is one.
     pub result_path: Option<String>,
+    /// The latest evaluations on held-out tokens, the newest first, at most ten.
+    #[serde(default)]
+    pub evaluations: Vec<Evaluation>,
 }
 
 /// The last recorded step of a training.
@@ -170,6 +173,7 @@ impl Queries {
             .await
             .map_err(wanted())?
             .unwrap_or((None, None));
+        let evaluations = self.evaluations(id).await?;
         let latest_checkpoint = self.checkpoints(id, None, 1).await?.items.pop();
         Ok(Some(TrainingDetail {
             training,
@@ -177,6 +181,7 @@ impl Queries {
             latest_checkpoint,
             requested,
             result_path,
+            evaluations,
         }))
     }
 }

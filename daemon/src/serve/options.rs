@@ -43,6 +43,7 @@ pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> Dis
             pause_deadline: runner.pause_deadline_seconds.duration(),
             ..defaults.supervision
         },
+        activation_cache_bytes: settings.training.activation_cache_bytes,
         retry: RetryPolicy {
             max_crashes: runner.max_crashes,
             backoff_initial_ms: milliseconds(runner.retry_delay_seconds),

@@ -139,6 +139,7 @@ fn refused(record: &Record) {
         Record::TrainingStarted(_) => "training_started",
         Record::Metrics(_) => "metrics",
         Record::CheckpointSaved(_) => "checkpoint_saved",
+        Record::Evaluated(_) => "evaluated",
         Record::GeneratedText(_) => "generated_text",
         Record::Generated(_) => "generated",
         Record::FeaturesExtracted(_) => "features_extracted",
@@ -171,6 +172,7 @@ fn is_last_word(record: &Record) -> bool {
         | Record::TrainingStarted(_)
         | Record::GeneratedText(_)
         | Record::Metrics(_)
-        | Record::CheckpointSaved(_) => false,
+        | Record::CheckpointSaved(_)
+        | Record::Evaluated(_) => false,
     }
 }

@@ -446,7 +446,7 @@ async fn a_training_that_cannot_be_is_refused_with_the_reason() {
         (
             json!({ "model": model, "dataset": dataset, "encoder_type": "skip" }),
             422,
-            "encoder_type_not_supported",
+            "hook_not_mlp",
         ),
         (wanted(json!({ "layer": 3 })), 422, "layer_out_of_range"),
         (

@@ -1,6 +1,6 @@
 //! What a run says: the lines of `journal.jsonl` and the file `heartbeat`.
 
-use crate::Lease;
+use crate::{Lease, hyperparameters::Hook};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub enum Record {
     Metrics(MetricsBatch),
     /// A checkpoint is durable.
     CheckpointSaved(CheckpointSaved),
+    /// What was trained so far has been measured on held-out tokens.
+    Evaluated(Evaluated),
     /// A piece of text has been written. For whoever watches: the whole text comes with [`Record::Generated`].
     GeneratedText(GeneratedText),
     /// All text has been written, which ends the run.
@@ -170,7 +172,8 @@ pub struct CheckpointSaved {
     pub path: String,
     /// Bytes of all its files.
     pub file_size_bytes: i64,
-    /// Lower-case hex SHA-256 of `<sha256 of file>  <file name>\n` for each file in name order (what `sha256sum *` prints).
+    /// Lower-case hex SHA-256 of `<sha256 of file>  <file name>\n` for each file in name order (what `sha256sum *` prints). The name of a
+    /// file in a directory of it is its path below (`blocks.5.hook_mlp_out/state.json`).
     pub sha256: String,
 }
 
@@ -269,6 +272,63 @@ pub struct Generated {
     /// With it, from the same seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steered: Option<Completion>,
+}
+
+/// A measurement on tokens that are never trained on, of every autoencoder of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Steps that were done.
+    pub step: u64,
+    /// One for each place that is trained, in the order of the hyperparameters.
+    pub sites: Vec<EvaluatedSite>,
+}
+
+/// A measurement of one autoencoder. Positions that say nothing about text, and outliers, count in the losses of the language model
+/// alone, where they keep their activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluatedSite {
+    /// The layer, counted from 0.
+    pub layer: u32,
+    /// Where in it.
+    pub hook: Hook,
+    /// `1 − E‖y − ŷ‖² / (E‖y‖² − ‖E y‖²)` of what is reconstructed, in f64; 0 where it does not vary.
+    pub explained_variance: f64,
+    /// L0: active latents a token, on average.
+    pub active_latents: f64,
+    /// Latents that fired on none of the tokens.
+    pub dead_latents: u64,
+    /// Latents that fired on more than one token in ten.
+    pub dense_latents: u64,
+    /// Cross-entropy of the language model as it is, in nats a token.
+    pub ce_clean: f64,
+    /// Cross-entropy with the reconstruction in place of the activation; none where it is not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ce_spliced: Option<f64>,
+    /// Cross-entropy with zero in place of the activation.
+    pub ce_ablated: f64,
+    /// `(ce_ablated − ce_spliced) / (ce_ablated − ce_clean)`; none where ablation changes nothing, or `ce_spliced` is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ce_score: Option<f64>,
+    /// Tokens that were measured.
+    pub tokens: u64,
+}
+
+impl EvaluatedSite {
+    /// Whether all numbers are, which JSON demands.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        [
+            Some(self.explained_variance),
+            Some(self.active_latents),
+            Some(self.ce_clean),
+            self.ce_spliced,
+            Some(self.ce_ablated),
+            self.ce_score,
+        ]
+        .into_iter()
+        .flatten()
+        .all(f64::is_finite)
+    }
 }
 
 /// A step at which something happened.

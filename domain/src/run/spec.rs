@@ -94,13 +94,25 @@ pub struct Train {
     pub model_name: String,
     /// A directory that [`PrepareDataset`] wrote.
     pub tokenized_path: String,
-    /// `sparse`.
+    /// `sparse`, `skip` or `transcoder`.
     pub encoder_type: String,
     /// How to train.
     pub hyperparameters: Hyperparameters,
+    /// Where activations may be kept; none: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_cache: Option<ActivationCache>,
     /// The checkpoint to go on from; none: from the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_from: Option<ResumeFrom>,
+}
+
+/// Where runs keep activations that others of the same model, dataset and place can use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivationCache {
+    /// The directory; made where it is absent.
+    pub directory: String,
+    /// All its files together stay within so many bytes.
+    pub most_bytes: u64,
 }
 
 /// A checkpoint to go on from.

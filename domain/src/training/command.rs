@@ -67,9 +67,11 @@ pub enum TrainingRefusal {
     /// A hyperparameter is out of range.
     #[error(transparent)]
     Hyperparameter(#[from] InvalidHyperparameter),
-    /// Not every encoder type can be trained yet.
-    #[error("encoder type {0} cannot be trained by this version; use sparse")]
-    EncoderType(&'static str),
+    /// A transcoder stands for an MLP.
+    #[error(
+        "encoder type {0} learns what an MLP makes of what it reads: give it the hook \"mlp\" (of each of its hooks), or use sparse"
+    )]
+    NotAnMlp(&'static str),
     /// About leases.
     #[error(transparent)]
     Lease(#[from] LeaseRefusal),

@@ -5,7 +5,7 @@ use crate::{
     attempt::{Claimed, Failed, LeaseExpired, Retried},
     hyperparameters::Hyperparameters,
     id::{CheckpointId, DatasetId, ModelId},
-    run::journal::MetricsBatch,
+    run::journal::{EvaluatedSite, MetricsBatch},
     training::EncoderType,
 };
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub enum TrainingEvent {
     MetricsRecorded(MetricsRecorded),
     /// A checkpoint is durable.
     CheckpointSaved(CheckpointSaved),
+    /// It was measured on held-out tokens.
+    TrainingEvaluated(Evaluated),
     /// Somebody asked for a pause.
     PauseRequested {},
     /// It rests at a checkpoint.
@@ -112,6 +114,19 @@ pub struct CheckpointSaved {
     pub sha256: String,
 }
 
+/// It was measured on held-out tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// Steps that were done.
+    pub step: u64,
+    /// One for each place that is trained.
+    pub sites: Vec<EvaluatedSite>,
+}
+
 /// It rests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
@@ -158,6 +173,7 @@ impl TrainingEvent {
             Self::TrainingStarted(_) => "TrainingStarted",
             Self::MetricsRecorded(_) => "MetricsRecorded",
             Self::CheckpointSaved(_) => "CheckpointSaved",
+            Self::TrainingEvaluated(_) => "TrainingEvaluated",
             Self::PauseRequested {} => "PauseRequested",
             Self::TrainingPaused(_) => "TrainingPaused",
             Self::TrainingResumed {} => "TrainingResumed",

@@ -3,6 +3,7 @@
 
 mod claim;
 mod complete;
+mod evaluate;
 mod fail;
 mod lose_lease;
 mod pause;

@@ -10,10 +10,10 @@ use trainmaster_domain::{
     attempt::{Claimed, Failed, LeaseExpired, LossReason, Retried},
     dataset::{self, DatasetEvent, DatasetSource, DatasetStatus},
     feature::{self, FeatureEvent},
-    hyperparameters::Hyperparameters,
+    hyperparameters::{Hook, Hyperparameters},
     id::{CheckpointId, DatasetId, ModelId},
     model::{self, ModelEvent, Quantization},
-    run::journal::MetricsBatch,
+    run::journal::{EvaluatedSite, MetricsBatch},
     training::{self, EncoderType, TrainingEvent},
 };
 
@@ -75,6 +75,22 @@ pub fn metrics(steps: &[u64]) -> MetricsBatch {
         learning_rate: vec![0.001; rows],
         at: vec![at(5); rows],
         tokens_per_second: 14_000.0,
+    }
+}
+
+pub fn evaluated_site() -> EvaluatedSite {
+    EvaluatedSite {
+        layer: 5,
+        hook: Hook::Mlp,
+        explained_variance: 0.875,
+        active_latents: 31.25,
+        dead_latents: 12,
+        dense_latents: 3,
+        ce_clean: 3.5,
+        ce_spliced: Some(3.75),
+        ce_ablated: 5.5,
+        ce_score: Some(0.875),
+        tokens: 2_048,
     }
 }
 
@@ -199,6 +215,12 @@ pub fn every_event() -> Vec<Event> {
             storage_path: "/runs/tr_1/checkpoints/1000-1".into(),
             file_size_bytes: 63_700_000,
             sha256: "ef".repeat(32),
+        }),
+        TrainingEvent::TrainingEvaluated(training::Evaluated {
+            lease: Lease(1),
+            seq: 5,
+            step: 1000,
+            sites: vec![evaluated_site()],
         }),
         TrainingEvent::PauseRequested {},
         TrainingEvent::TrainingPaused(training::Paused {

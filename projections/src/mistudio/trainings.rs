@@ -90,6 +90,7 @@ impl Row for Training {
         match event {
             TrainingEvent::TrainingQueued(_)
             | TrainingEvent::CheckpointSaved(_)
+            | TrainingEvent::TrainingEvaluated(_)
             | TrainingEvent::PauseRequested {}
             | TrainingEvent::StopRequested {} => {}
             TrainingEvent::TrainingClaimed(claimed) => {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use trainmaster_domain::{
     attempt::{Attempts, Claim, Loss, LossReason, Report, RetryPolicy},
     dataset::{self, DatasetCommand, DatasetSource, DatasetStatus},
-    hyperparameters::Hyperparameters,
+    hyperparameters::{Hook, Hyperparameters},
     id::{DatasetId, ModelId},
     model::{self, ModelCommand, ModelStatus, Quantization},
     run::{control::Request, journal},
@@ -225,6 +225,24 @@ fn record(draw: &mut Draw, id: &str, training: &Training, now: DateTime<Utc>) ->
                 ),
                 file_size_bytes: draw.below(1 << 33).cast_signed(),
                 sha256: format!("{:064x}", draw.any()),
+            })
+        }
+        _ if step == resume && step > 0 && draw.one_in(2) => {
+            journal::Record::Evaluated(journal::Evaluated {
+                step,
+                sites: vec![journal::EvaluatedSite {
+                    layer: 5,
+                    hook: Hook::Residual,
+                    explained_variance: draw.fraction(),
+                    active_latents: draw.fraction() * 100.0,
+                    dead_latents: draw.below(100),
+                    dense_latents: draw.below(100),
+                    ce_clean: 3.0,
+                    ce_spliced: Some(3.0 + draw.fraction()),
+                    ce_ablated: 5.0,
+                    ce_score: Some(draw.fraction()),
+                    tokens: 2_048,
+                }],
             })
         }
         _ if step == total => journal::Record::Completed(result),

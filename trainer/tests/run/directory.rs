@@ -74,6 +74,7 @@ pub fn train(hyperparameters: Hyperparameters) -> Work {
         tokenized_path: dataset(),
         encoder_type: "sparse".into(),
         hyperparameters,
+        activation_cache: None,
         resume_from: None,
     }))
 }

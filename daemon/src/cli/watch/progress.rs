@@ -78,6 +78,7 @@ impl Progress {
                     text("storage_path").unwrap_or("saved")
                 ));
             }
+            "TrainingEvaluated" => return evaluated(&event.payload),
             "PauseRequested" => self.asked = Some("pausing".to_owned()),
             "StopRequested" => self.asked = Some("stopping".to_owned()),
             "TrainingPaused" => self.rest("paused", number("step")),
@@ -161,6 +162,25 @@ impl Progress {
         })?;
         Some(self.total.saturating_sub(self.step) as f64 / pace)
     }
+}
+
+/// What an evaluation found, a sentence for all autoencoders.
+fn evaluated(payload: &Value) -> Option<String> {
+    let step = payload.get("step")?.as_u64()?;
+    let sites = payload.get("sites")?.as_array()?;
+    let mean = |name: &str| {
+        let values: Vec<f64> = sites
+            .iter()
+            .filter_map(|site| site.get(name)?.as_f64())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let score = mean("ce_score").map_or_else(String::new, |score| format!(", CE score {score:.3}"));
+    Some(format!(
+        "step {step}: on held-out text EV {:.3}, L0 {:.1}{score}",
+        mean("explained_variance")?,
+        mean("active_latents")?
+    ))
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! absent → queued: somebody wants a training.
 
-use crate::training::{
-    Definition, EncoderType, QueueTraining, Queued, Training, TrainingEvent, TrainingRefusal,
-    TrainingStatus,
+use crate::{
+    hyperparameters::Hook,
+    training::{
+        Definition, EncoderType, QueueTraining, Queued, Training, TrainingEvent, TrainingRefusal,
+        TrainingStatus,
+    },
 };
 
 impl Training {
@@ -13,10 +16,13 @@ impl Training {
         if self.status != TrainingStatus::Absent {
             return Err(TrainingRefusal::Exists);
         }
-        if queue.encoder_type != EncoderType::Sparse {
-            return Err(TrainingRefusal::EncoderType(queue.encoder_type.as_str()));
-        }
         queue.hyperparameters.validate()?;
+        let hooks = queue.hyperparameters.sites(0);
+        if queue.encoder_type != EncoderType::Sparse
+            && hooks.iter().any(|site| site.hook != Hook::Mlp)
+        {
+            return Err(TrainingRefusal::NotAnMlp(queue.encoder_type.as_str()));
+        }
         Ok(vec![TrainingEvent::TrainingQueued(Queued {
             model_id: queue.model_id,
             dataset_id: queue.dataset_id,

@@ -22,6 +22,7 @@ impl Training {
             Record::TrainingStarted(started) => self.start(lease, seq, &started),
             Record::Metrics(metrics) => self.record_metrics(lease, seq, metrics),
             Record::CheckpointSaved(saved) => self.save_checkpoint(lease, seq, saved),
+            Record::Evaluated(evaluated) => self.evaluate(lease, seq, evaluated),
             Record::Paused(at) => self.pause(lease, seq, at),
             Record::Stopped(finished) => self.stop(lease, seq, finished),
             Record::Completed(finished) => self.complete(lease, seq, finished),
