@@ -4,6 +4,7 @@ mod clock;
 mod database;
 mod disk;
 mod postgres;
+mod read_models;
 mod settings;
 mod state;
 mod trainer;
@@ -112,6 +113,7 @@ pub async fn examine(source: &Source) -> Report {
     let database = database::examine(&mut report, &settings).await;
     if let Some(database) = database {
         clock::examine(&mut report, &database).await;
+        read_models::examine(&mut report, &database).await;
         database.close().await;
     }
     trainer::examine(&mut report, &settings).await;

@@ -9,8 +9,10 @@
 //! Tables of another version than the program's are built anew beside those in use and swapped in (see [`rebuild`](Projector::rebuild)).
 
 mod batch;
+mod bulk;
 mod error;
 mod follow;
+mod gaps;
 mod lag;
 mod offset;
 mod rebuild;
@@ -18,6 +20,7 @@ mod schema;
 mod status;
 
 pub use error::ProjectorError;
+pub use gaps::Gap;
 pub use rebuild::{Rebuilt, TableRows};
 pub use status::{ReadModelState, ReadModelStatus};
 

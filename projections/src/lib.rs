@@ -4,6 +4,7 @@
 //! they come in. So nothing here looks at a clock, at randomness or at a sequence of the database. The caller owns the
 //! transaction, its `search_path` and the position that it commits with the rows.
 
+mod artifact;
 mod error;
 mod fold;
 mod mistudio;

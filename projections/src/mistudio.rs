@@ -1,8 +1,10 @@
-//! MechInterp Studio's tables. Filled so far: `datasets`, `models`, `trainings`, `training_metrics`, `checkpoints`; the
-//! others are there, and wait for their events.
+//! MechInterp Studio's tables. Filled so far: `datasets`, `models`, `trainings`, `training_metrics`, `checkpoints`, `features`,
+//! `feature_activations`; the others are there, and wait for their events.
 
 mod checkpoints;
 mod datasets;
+mod feature_activations;
+mod features;
 mod models;
 mod training_metrics;
 mod trainings;
@@ -12,10 +14,15 @@ use crate::{
     fold::{Happened, fold},
 };
 use sqlx::PgConnection;
-use trainmaster_domain::{Event, RecordedEvent};
+use trainmaster_domain::{
+    Event, RecordedEvent,
+    job::{ActivationsAttached, JobEvent},
+};
+
+const READ_MODEL: &str = "mistudio";
 
 /// Raise it with every change of how events become rows.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const TABLES: &[&str] = &[
     "datasets",
@@ -43,19 +50,91 @@ pub(crate) const DDL: &[&str] = &[
     include_str!("../../migrations/mistudio/10_steering_presets.sql"),
 ];
 
-/// Tables that others refer to come first.
+/// Tables are folded over all events at a time, but for artifacts: what they import depends on what others have said before.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     serials: &mut Serials,
     events: &[RecordedEvent],
 ) -> Result<(), ApplyError> {
+    let mut rest = events;
+    while let Some(first) = rest.first() {
+        let length = rest.iter().take_while(|next| !imports(next)).count();
+        if length == 0 {
+            import(connection, serials, first).await?;
+            rest = rest.get(1..).unwrap_or_default();
+        } else {
+            let (together, after) = rest.split_at(length);
+            apply_together(connection, serials, together).await?;
+            rest = after;
+        }
+    }
+    Ok(())
+}
+
+/// What an event brings that is too much for one transaction.
+pub(crate) const fn bulk(event: &Event) -> Option<&ActivationsAttached> {
+    match event {
+        Event::Job(JobEvent::ActivationsAttached(attached)) => Some(attached),
+        _ => None,
+    }
+}
+
+pub(crate) async fn prepare(
+    connection: &mut PgConnection,
+    schema: &str,
+    serials: &Serials,
+    recorded: &RecordedEvent,
+) -> Result<(), ApplyError> {
+    match bulk(&recorded.event) {
+        Some(attached) => {
+            feature_activations::prepare(connection, schema, serials, recorded, attached).await
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether an event names an artifact.
+const fn imports(recorded: &RecordedEvent) -> bool {
+    matches!(
+        recorded.event,
+        Event::Job(
+            JobEvent::FeaturesExtracted(_)
+                | JobEvent::FeaturesLabelled(_)
+                | JobEvent::FeaturesScored(_)
+                | JobEvent::ActivationsAttached(_)
+        )
+    )
+}
+
+async fn import(
+    connection: &mut PgConnection,
+    serials: &mut Serials,
+    recorded: &RecordedEvent,
+) -> Result<(), ApplyError> {
+    match &recorded.event {
+        Event::Job(JobEvent::ActivationsAttached(attached)) => {
+            feature_activations::apply(connection, serials, recorded, attached).await
+        }
+        Event::Job(event) => features::import(connection, recorded, event).await,
+        _ => Ok(()),
+    }
+}
+
+/// Tables that others refer to come first.
+async fn apply_together(
+    connection: &mut PgConnection,
+    serials: &mut Serials,
+    events: &[RecordedEvent],
+) -> Result<(), ApplyError> {
     let (mut of_datasets, mut of_models, mut of_trainings) = (vec![], vec![], vec![]);
+    let mut of_features = vec![];
     for recorded in events {
         match &recorded.event {
             Event::Dataset(event) => of_datasets.push(happened(recorded, event)),
             Event::Model(event) => of_models.push(happened(recorded, event)),
             Event::Training(event) => of_trainings.push(happened(recorded, event)),
-            Event::Job(_) | Event::Feature(_) => {}
+            Event::Feature(event) => of_features.push(happened(recorded, event)),
+            Event::Job(_) => {}
         }
     }
     fold::<datasets::Dataset>(connection, &of_datasets).await?;
@@ -63,7 +142,8 @@ pub(crate) async fn apply(
     fold::<trainings::Training>(connection, &of_trainings).await?;
     training_metrics::apply(connection, serials, &of_trainings).await?;
     checkpoints::apply(connection, &of_trainings).await?;
-    trainings::look_back(connection, &of_trainings).await
+    trainings::look_back(connection, &of_trainings).await?;
+    features::say(connection, &of_features).await
 }
 
 fn happened<'a, E>(recorded: &'a RecordedEvent, event: &'a E) -> Happened<'a, E> {

@@ -2,7 +2,7 @@ use crate::{ApplyError, Serials, mistudio};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::fmt::Write;
-use trainmaster_domain::RecordedEvent;
+use trainmaster_domain::{Event, RecordedEvent};
 
 /// A set of tables in a schema of its own that is a function of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,32 @@ impl ReadModel {
             write!(version, "{dash}{byte:02x}").ok();
         }
         version
+    }
+
+    /// Whether an event brings more rows than one transaction should write: it is to be applied alone, after [`ReadModel::prepare`].
+    #[must_use]
+    pub const fn is_bulk(self, event: &Event) -> bool {
+        match self {
+            Self::Mistudio => mistudio::bulk(event).is_some(),
+        }
+    }
+
+    /// Writes the rows that the next event brings beside the tables of `schema`, in transactions of their own, so that applying it
+    /// takes a moment. What an earlier attempt has left is used or removed. `connection` should be used for nothing else, is not in
+    /// a transaction and has the rights of the schema's owner; nobody else may prepare or apply at the same time.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; the tables themselves are then as they were.
+    pub async fn prepare(
+        self,
+        connection: &mut PgConnection,
+        schema: &str,
+        serials: &Serials,
+        event: &RecordedEvent,
+    ) -> Result<(), ApplyError> {
+        match self {
+            Self::Mistudio => mistudio::prepare(connection, schema, serials, event).await,
+        }
     }
 
     /// Applies events that follow those applied before, in the order of the log: one read, one write and at most one

@@ -28,6 +28,18 @@ struct Status {
     behind_seconds: f64,
     rebuilt_events: Option<i64>,
     stopped_because: Option<String>,
+    #[serde(default)]
+    gaps: Vec<Gap>,
+    #[serde(default)]
+    stray_activations: i64,
+}
+
+#[derive(Deserialize)]
+struct Gap {
+    position: String,
+    event: String,
+    artifact: String,
+    reason: String,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -71,6 +83,7 @@ async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
         "POSITION",
         "REMARK",
     ]);
+    let mut lacking = vec![];
     for item in &projections.items {
         let status = Status::deserialize(item).map_err(|error| {
             Failure::failed(
@@ -81,8 +94,22 @@ async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
         let remark = match (status.stopped_because, status.rebuilt_events) {
             (Some(because), _) => because,
             (None, Some(events)) => format!("being made anew: {} events", format::whole(events)),
-            (None, None) => String::new(),
+            (None, None) if status.gaps.is_empty() => String::new(),
+            (None, None) => format!("{} gap(s), see below", status.gaps.len()),
         };
+        for gap in &status.gaps {
+            lacking.push(format!(
+                "{} lacks the rows of {} ({} at {}): {}",
+                status.read_model, gap.artifact, gap.event, gap.position, gap.reason
+            ));
+        }
+        if status.stray_activations > 0 {
+            lacking.push(format!(
+                "{}.feature_activations_default has {} row(s) that belong to no partition: make it anew",
+                status.read_model,
+                format::whole(status.stray_activations)
+            ));
+        }
         table.row(vec![
             status.read_model,
             status.state,
@@ -93,7 +120,7 @@ async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
             remark,
         ]);
     }
-    for line in table.lines() {
+    for line in table.lines().into_iter().chain(lacking) {
         output.line(line);
     }
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 /// Every read model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {
-    /// Each with its place in the log: `read_model`, `state`, `position`, `events`, `behind_events`, `behind_seconds`, …
+    /// Each with its place in the log: `read_model`, `state`, `position`, `events`, `behind_events`, `behind_seconds`, …;
+    /// `gaps` names the artifacts whose rows it lacks.
     #[schema(value_type = Vec<Object>)]
     items: Vec<ReadModelStatus>,
 }

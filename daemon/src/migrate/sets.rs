@@ -50,6 +50,7 @@ pub(super) const SETS: &[Set] = &[
     ),
     set!("projection":
         1 "0001_offsets",
+        2 "0002_artifacts",
     ),
     set!("dispatch":
         1 "0001_runs",

@@ -1,12 +1,12 @@
 //! Batches: bounded in events and, as far as can be told beforehand, in bytes.
 
-use super::{ProjectorError, offset, offset::Offset};
+use super::{ProjectorError, bulk, offset, offset::Offset};
 use crate::log::Log;
 use sqlx::{PgConnection, PgPool};
 use trainmaster_domain::{Event, Position, RecordedEvent, training::TrainingEvent};
 use trainmaster_projections::ReadModel;
 
-/// Reads batches of the log. It begins small, and asks for more or fewer events according to how large the last ones were.
+/// Reads batches of the log; an event that brings much is a batch of its own. It begins small, and asks for more or fewer events according to how large the last ones were.
 #[derive(Debug)]
 pub(super) struct Reader {
     read_model: ReadModel,
@@ -51,7 +51,11 @@ impl Reader {
                 bytes <= self.most_bytes
             })
             .count();
-        events.truncate(fitting.max(1));
+        let alone = events
+            .iter()
+            .position(|event| self.read_model.is_bulk(&event.event))
+            .unwrap_or(usize::MAX);
+        events.truncate(fitting.min(alone).max(1));
         if self.one_by_one > 0 {
             self.one_by_one -= 1;
         } else if fitting < limit && bytes > self.most_bytes {
@@ -100,6 +104,11 @@ pub(super) async fn apply(
     events: &[RecordedEvent],
 ) -> Result<Outcome, ProjectorError> {
     let failed = |attempt: &str| ProjectorError::database(format!("{attempt} on {schema}"));
+    if let [event] = events
+        && read_model.is_bulk(&event.event)
+    {
+        bulk::prepare(owner, read_model, schema, after, event).await?;
+    }
     let mut transaction = owner.begin().await.map_err(failed("begin a batch"))?;
     let offset = offset::lock(&mut transaction, schema).await?;
     let Some(mut offset) = offset else {

@@ -94,13 +94,25 @@ pub(super) async fn drop(
         .await
         .map_err(ProjectorError::database(format!("drop schema {schema}")))?,
     }
-    sqlx::query("DELETE FROM projection.offsets WHERE schema_name = $1")
+    forget(connection, schema).await
+}
+
+/// Tables of the schema `projection` whose rows are a schema's.
+const NOTES: [&str; 4] = ["offsets", "gaps", "feature_words", "imports"];
+
+/// Forgets what is known of a schema.
+async fn forget(connection: &mut PgConnection, schema: &str) -> Result<(), ProjectorError> {
+    for table in NOTES {
+        sqlx::query(AssertSqlSafe(format!(
+            "DELETE FROM projection.{table} WHERE schema_name = $1"
+        )))
         .bind(schema)
-        .execute(connection)
+        .execute(&mut *connection)
         .await
         .map_err(ProjectorError::database(format!(
-            "forget the offset of {schema}"
+            "forget what projection.{table} says of {schema}"
         )))?;
+    }
     Ok(())
 }
 
@@ -120,17 +132,17 @@ pub(super) async fn swap(
     execute(connection, format!("ALTER SCHEMA {next} RENAME TO {live}"))
         .await
         .map_err(failed())?;
-    sqlx::query("DELETE FROM projection.offsets WHERE schema_name = $1")
+    forget(connection, live).await?;
+    for table in NOTES {
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE projection.{table} SET schema_name = $1 WHERE schema_name = $2"
+        )))
         .bind(live)
+        .bind(&next)
         .execute(&mut *connection)
         .await
         .map_err(failed())?;
-    sqlx::query("UPDATE projection.offsets SET schema_name = $1 WHERE schema_name = $2")
-        .bind(live)
-        .bind(&next)
-        .execute(connection)
-        .await
-        .map_err(failed())?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! How far the read models are behind the log.
 
-use super::{Projector, ProjectorError, offset, schema};
+use super::{Gap, Projector, ProjectorError, gaps, offset, schema};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Row;
@@ -49,6 +49,10 @@ pub struct ReadModelStatus {
     pub rebuilt_events: Option<i64>,
     /// Why it has stopped.
     pub stopped_because: Option<String>,
+    /// Artifacts whose rows it lacks, in the order of the log.
+    pub gaps: Vec<Gap>,
+    /// Activations of features that belong to no partition, counted up to 1,000: there should be none.
+    pub stray_activations: i64,
 }
 
 impl Projector {
@@ -109,6 +113,8 @@ impl Projector {
             updated_at,
             rebuilt_events: next.map(|next| next.events),
             stopped_because: offset.and_then(|o| o.stopped_because),
+            gaps: gaps::of(&self.owner, read_model.name()).await?,
+            stray_activations: gaps::stray_activations(&self.owner, read_model).await?,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Counts trainings by state, for the metric `trainmaster.runs`.
+//! Counts trainings by state, for the metric `trainmaster.runs`, and rows that should not be, for
+//! `trainmaster.projection.stray_activations`.
 
 use crate::telemetry::instruments;
 use opentelemetry::KeyValue;
@@ -15,11 +16,13 @@ pub(super) async fn count(pool: PgPool, shutdown: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // A state that nothing is in any more is reported as 0, not as it last was.
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut known_strays = 0;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        strays(&pool, &mut known_strays).await;
         let counted: Result<Vec<(String, i64)>, _> =
             sqlx::query_as("SELECT status::text, count(*) FROM mistudio.trainings GROUP BY 1")
                 .fetch_all(&pool)
@@ -41,4 +44,28 @@ pub(super) async fn count(pool: PgPool, shutdown: CancellationToken) {
                 .record(*count, &[KeyValue::new("state", state.clone())]);
         }
     }
+}
+
+/// Activations that no partition takes: the projector puts none there, so somebody else did.
+async fn strays(pool: &PgPool, known: &mut i64) {
+    let counted: Result<i64, _> = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT FROM mistudio.feature_activations_default LIMIT 1000) AS stray",
+    )
+    .fetch_one(pool)
+    .await;
+    let Ok(counted) =
+        counted.inspect_err(|error| tracing::debug!(%error, "strays cannot be counted"))
+    else {
+        return;
+    };
+    instruments()
+        .stray_activations
+        .record(counted.unsigned_abs(), &[]);
+    if counted > *known {
+        tracing::warn!(
+            rows = counted,
+            "ALERT: rows in mistudio.feature_activations_default belong to no partition; build the read model anew"
+        );
+    }
+    *known = counted;
 }

@@ -25,6 +25,8 @@ pub struct Instruments {
     pub projection_lag_events: Gauge<u64>,
     /// `trainmaster.projection.lag`, seconds: age of the oldest event that a read model has not seen; attribute `read_model`.
     pub projection_lag_seconds: Gauge<f64>,
+    /// `trainmaster.projection.stray_activations`: rows of `feature_activations` that belong to no partition: anything above 0 is a fault.
+    pub stray_activations: Gauge<u64>,
     /// `trainmaster.outbox.depth`: tasks that wait in the outbox.
     pub outbox_depth: Gauge<u64>,
     /// `trainmaster.queue.depth`: tasks that wait in the queue.
@@ -93,6 +95,11 @@ impl Instruments {
                 "trainmaster.projection.lag",
                 "s",
                 "Age of the oldest event a read model has not seen",
+            ),
+            stray_activations: count(
+                "trainmaster.projection.stray_activations",
+                "{row}",
+                "Activations of features that belong to no partition, counted up to 1,000",
             ),
             outbox_depth: count(
                 "trainmaster.outbox.depth",

@@ -10,6 +10,21 @@ pub const MISTUDIO: ReadModel = ReadModel::Mistudio;
 /// Makes the tables of mistudio in a schema of that name.
 pub async fn create(pool: &PgPool, schema: &str) {
     let mut transaction = pool.begin().await.unwrap();
+    let is_first: bool = sqlx::query_scalar("SELECT to_regnamespace('projection') IS NULL")
+        .fetch_one(&mut *transaction)
+        .await
+        .unwrap();
+    if is_first {
+        for part in [
+            include_str!("../../../migrations/projection/0001_offsets.up.sql"),
+            include_str!("../../../migrations/projection/0002_artifacts.up.sql"),
+        ] {
+            sqlx::raw_sql(part)
+                .execute(&mut *transaction)
+                .await
+                .unwrap();
+        }
+    }
     sqlx::raw_sql(AssertSqlSafe(format!(
         "CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}"
     )))
