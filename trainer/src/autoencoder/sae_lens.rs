@@ -155,6 +155,31 @@ impl Autoencoder {
         self.w_enc.size().first().copied().unwrap_or(0)
     }
 
+    /// Width of what it writes.
+    #[must_use]
+    pub fn d_out(&self) -> i64 {
+        self.b_dec.size().first().copied().unwrap_or(0)
+    }
+
+    /// Latents.
+    #[must_use]
+    pub fn d_sae(&self) -> i64 {
+        self.b_enc.size().first().copied().unwrap_or(0)
+    }
+
+    /// Whether all its weights are numbers.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    pub fn is_finite(&self) -> Result<bool, TchError> {
+        for (_, tensor) in self.tensors() {
+            if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The latents of activations (f32 [rows, d_in]): f32 [rows, d_sae].
     ///
     /// # Errors

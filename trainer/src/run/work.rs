@@ -1,6 +1,7 @@
 //! The kinds of work.
 
 use super::failure::RunError;
+use super::import_autoencoder::import_autoencoder;
 use super::model_activations::ModelActivations;
 use super::prepare_dataset::prepare_dataset;
 use super::{Run, device};
@@ -27,14 +28,13 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
             let provenance = source.provenance(&train);
             super::train(run, &train, &mut source, provenance)
         }
-        other @ (Work::ImportAutoencoder(_) | Work::Extract(_) | Work::Generate(_)) => {
-            Err(RunError::Unsupported {
-                what: format!(
-                    "this trainer does not know the work {:?}: install daemon and trainer of one release",
-                    serde_json::to_value(&other).unwrap_or_default()["kind"]
-                ),
-            })
-        }
+        Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
+        other @ (Work::Extract(_) | Work::Generate(_)) => Err(RunError::Unsupported {
+            what: format!(
+                "this trainer does not know the work {:?}: install daemon and trainer of one release",
+                serde_json::to_value(&other).unwrap_or_default()["kind"]
+            ),
+        }),
     }
 }
 

@@ -131,7 +131,7 @@ impl Autoencoder {
         Ok(configuration)
     }
 
-    fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+    pub(super) fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
         let mut tensors = vec![
             ("W_enc", &self.w_enc),
             ("W_dec", &self.w_dec),
