@@ -8,6 +8,7 @@ mod client;
 mod events;
 mod failure;
 mod format;
+mod kept;
 mod log_verify;
 mod output;
 mod projections;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use arguments::{Cli, Command, ServerArguments};
 
+use crate::queries::{ExtractionTemplate, Preset, TrainingTemplate};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
@@ -58,6 +60,15 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
         match command {
             Command::Model(command) => register::model(&client, command, output).await,
             Command::Dataset(command) => register::dataset(&client, command, output).await,
+            Command::Template(command) => {
+                kept::run::<TrainingTemplate, _, _, _>(&client, *command, output).await
+            }
+            Command::ExtractionTemplate(command) => {
+                kept::run::<ExtractionTemplate, _, _, _>(&client, command, output).await
+            }
+            Command::Preset(command) => {
+                kept::run::<Preset, _, _, _>(&client, command, output).await
+            }
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
             Command::Show { id } => show::show(&client, &id, output).await,

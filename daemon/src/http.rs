@@ -10,7 +10,9 @@ mod datasets;
 mod event_stream;
 mod events;
 mod extract;
+mod extraction_templates;
 mod health;
+mod kept;
 mod limits;
 mod listener;
 mod log_verify;
@@ -19,12 +21,14 @@ mod metrics;
 mod models;
 mod openapi;
 mod options;
+mod presets;
 mod problem;
 mod projections;
 mod request;
 pub mod schema;
 mod serve;
 mod state;
+mod training_templates;
 mod trainings;
 
 pub(crate) use event_stream::POSITION;
@@ -57,6 +61,26 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(trainings::defaults))
         .routes(routes!(metrics::list))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(
+            training_templates::list,
+            training_templates::create
+        ))
+        .routes(routes!(
+            training_templates::get,
+            training_templates::update,
+            training_templates::delete
+        ))
+        .routes(routes!(
+            extraction_templates::list,
+            extraction_templates::create
+        ))
+        .routes(routes!(
+            extraction_templates::get,
+            extraction_templates::update,
+            extraction_templates::delete
+        ))
+        .routes(routes!(presets::list, presets::create))
+        .routes(routes!(presets::get, presets::update, presets::delete))
         .routes(routes!(events::list))
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))

@@ -5,16 +5,24 @@ mod cursor;
 mod datasets;
 mod evaluations;
 mod events;
+mod extraction_templates;
+mod listed;
 mod metrics;
 mod models;
+mod presets;
+mod training_templates;
 mod trainings;
 
 pub use checkpoints::Checkpoint;
 pub use cursor::{Cursor, InvalidCursor};
 pub use datasets::Dataset;
 pub use evaluations::Evaluation;
+pub use extraction_templates::ExtractionTemplate;
+pub use listed::Listed;
 pub use metrics::{Metric, MetricsRange};
 pub use models::Model;
+pub use presets::Preset;
+pub use training_templates::TrainingTemplate;
 pub use trainings::{Latest, Training, TrainingDetail, TrainingFilter};
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
 //! What surrounds an event: where it stands in the log, which stream it belongs to, who caused it; and how it is stored.
 
 use crate::{
-    Task, dataset::DatasetEvent, feature::FeatureEvent, job::JobEvent, model::ModelEvent,
-    training::TrainingEvent,
+    Task, dataset::DatasetEvent, extraction_template::ExtractionTemplateEvent,
+    feature::FeatureEvent, job::JobEvent, model::ModelEvent, preset::PresetEvent,
+    training::TrainingEvent, training_template::TrainingTemplateEvent,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -30,6 +31,17 @@ pub trait Aggregate: Clone + Default + Send + 'static {
     /// [`IllegalTransition`] when the event cannot follow what happened before: the log is damaged, or the program is older
     /// than the log.
     fn evolve(&mut self, event: &Self::Event) -> Result<(), IllegalTransition>;
+
+    /// Whether it was there and is not any more. Nothing can follow, and its id is not used again.
+    fn is_deleted(&self) -> bool {
+        false
+    }
+
+    /// What must not be deleted before `events`, of which this is the state after them, are in the log: what they refer to.
+    fn needs(&self, events: &[Self::Event]) -> Vec<StreamId> {
+        let _ = events;
+        Vec::new()
+    }
 }
 
 /// An event that cannot follow the events before it.
@@ -68,16 +80,25 @@ pub enum Category {
     Job,
     /// What people say of a feature.
     Feature,
+    /// A way to train.
+    TrainingTemplate,
+    /// A way to extract features.
+    ExtractionTemplate,
+    /// A way to steer.
+    Preset,
 }
 
 impl Category {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Dataset,
         Self::Model,
         Self::Training,
         Self::Job,
         Self::Feature,
+        Self::TrainingTemplate,
+        Self::ExtractionTemplate,
+        Self::Preset,
     ];
 
     /// As the log stores it.
@@ -89,6 +110,9 @@ impl Category {
             Self::Training => "training",
             Self::Job => "job",
             Self::Feature => "feature",
+            Self::TrainingTemplate => "training_template",
+            Self::ExtractionTemplate => "extraction_template",
+            Self::Preset => "preset",
         }
     }
 }
@@ -114,7 +138,7 @@ impl std::str::FromStr for Category {
     }
 }
 
-/// A stream: the history of one dataset, model, training, job or feature.
+/// A stream: the history of one dataset, model, training, job, feature, template or preset.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StreamId {
     /// Its kind.
@@ -249,6 +273,12 @@ pub enum Event {
     Job(JobEvent),
     /// To a feature.
     Feature(FeatureEvent),
+    /// To a training template.
+    TrainingTemplate(TrainingTemplateEvent),
+    /// To an extraction template.
+    ExtractionTemplate(ExtractionTemplateEvent),
+    /// To a preset.
+    Preset(PresetEvent),
 }
 
 /// A stored event that this program cannot read.
@@ -291,6 +321,9 @@ impl Event {
             Self::Training(event) => event.event_type(),
             Self::Job(event) => event.event_type(),
             Self::Feature(event) => event.event_type(),
+            Self::TrainingTemplate(event) => event.event_type(),
+            Self::ExtractionTemplate(event) => event.event_type(),
+            Self::Preset(event) => event.event_type(),
         }
     }
 
@@ -337,6 +370,9 @@ impl Event {
             Category::Training => read(tagged).map(Self::Training),
             Category::Job => read(tagged).map(Self::Job),
             Category::Feature => read(tagged).map(Self::Feature),
+            Category::TrainingTemplate => read(tagged).map(Self::TrainingTemplate),
+            Category::ExtractionTemplate => read(tagged).map(Self::ExtractionTemplate),
+            Category::Preset => read(tagged).map(Self::Preset),
         }
         .map_err(|source| DecodeError::Malformed {
             category,
@@ -355,6 +391,9 @@ impl Event {
             Self::Training(event) => event.task(),
             Self::Job(event) => event.task(),
             Self::Feature(event) => event.task(),
+            Self::TrainingTemplate(event) => event.task(),
+            Self::ExtractionTemplate(event) => event.task(),
+            Self::Preset(event) => event.task(),
         }
     }
 }

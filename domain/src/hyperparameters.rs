@@ -228,6 +228,18 @@ pub enum Hook {
     Attention,
 }
 
+impl Hook {
+    /// As tables and JSON have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Residual => "residual",
+            Self::Mlp => "mlp",
+            Self::Attention => "attention",
+        }
+    }
+}
+
 /// Precision of matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

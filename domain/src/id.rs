@@ -1,4 +1,5 @@
-//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`, `job_…`.
+//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`, `job_…`, `tmpl_…`,
+//! `ext_tmpl_…`, `preset_…`.
 
 use serde::{Deserialize, Serialize};
 
@@ -112,4 +113,16 @@ id!(
 id!(
     /// A checkpoint of a training.
     CheckpointId, "cp_"
+);
+id!(
+    /// A training template.
+    TrainingTemplateId, "tmpl_"
+);
+id!(
+    /// An extraction template.
+    ExtractionTemplateId, "ext_tmpl_"
+);
+id!(
+    /// A preset.
+    PresetId, "preset_"
 );

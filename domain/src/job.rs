@@ -306,7 +306,7 @@ fn validate(work: &JobWork) -> Result<(), JobRefusal> {
                 if let Some(wrong) = intervention
                     .features
                     .iter()
-                    .find(|feature| !(feature.coefficient.abs() <= 300.0))
+                    .find(|feature| !(-300.0..=300.0).contains(&feature.coefficient))
                 {
                     return bad("coefficient", "-300 to 300", wrong.coefficient.to_string());
                 }

@@ -4,15 +4,19 @@
 pub mod attempt;
 pub mod dataset;
 pub mod envelope;
+pub mod extraction_template;
 pub mod feature;
 pub mod hyperparameters;
 pub mod id;
 pub mod job;
+pub mod kept;
 pub mod lease;
 pub mod model;
+pub mod preset;
 pub mod run;
 pub mod task;
 pub mod training;
+pub mod training_template;
 
 pub use envelope::{Aggregate, Category, Event, Metadata, Position, RecordedEvent, StreamId};
 pub use lease::Lease;

@@ -244,12 +244,15 @@ proptest! {
         picks in prop::collection::vec(0..every_event().len(), 0..60)
     ) {
         let events = every_event();
-        let (mut training, mut model, mut dataset, mut job, mut feature) = (
+        let (mut training, mut model, mut dataset, mut job, mut feature, mut template, mut extraction, mut preset) = (
             Training::default(),
             trainmaster_domain::model::Model::default(),
             trainmaster_domain::dataset::Dataset::default(),
             trainmaster_domain::job::Job::default(),
             trainmaster_domain::feature::Feature::default(),
+            trainmaster_domain::training_template::KeptTrainingTemplate::default(),
+            trainmaster_domain::extraction_template::KeptExtractionTemplate::default(),
+            trainmaster_domain::preset::KeptPreset::default(),
         );
         for pick in picks {
             match &events[pick] {
@@ -258,6 +261,9 @@ proptest! {
                 Event::Dataset(event) => { let _ = dataset.evolve(event); }
                 Event::Job(event) => { let _ = job.evolve(event); }
                 Event::Feature(event) => { let _ = feature.evolve(event); }
+                Event::TrainingTemplate(event) => { let _ = template.evolve(event); }
+                Event::ExtractionTemplate(event) => { let _ = extraction.evolve(event); }
+                Event::Preset(event) => { let _ = preset.evolve(event); }
             }
         }
     }

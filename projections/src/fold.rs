@@ -32,6 +32,10 @@ pub(crate) trait Row: Serialize + Send + Unpin + for<'r> FromRow<'r, PgRow> {
     fn first(id: &str, event: &Self::Event, at: DateTime<Utc>) -> Option<Self>;
     /// What any further event changes.
     fn then(&mut self, event: &Self::Event, at: DateTime<Utc>);
+    /// Whether events may come to a row that is gone with another one; they change nothing.
+    fn may_be_gone() -> bool {
+        false
+    }
 }
 
 pub(crate) async fn fold<R: Row>(
@@ -57,15 +61,15 @@ pub(crate) async fn fold<R: Row>(
         let id = happened.stream.id.as_str();
         if let Some(row) = rows.get_mut(id) {
             row.then(happened.event, happened.at);
-        } else {
-            let row =
-                R::first(id, happened.event, happened.at).ok_or_else(|| ApplyError::NoRow {
-                    table: R::TABLE,
-                    event: happened.event_type,
-                    position: happened.position,
-                    stream: happened.stream.clone(),
-                })?;
+        } else if let Some(row) = R::first(id, happened.event, happened.at) {
             rows.insert(id.to_owned(), row);
+        } else if !R::may_be_gone() {
+            return Err(ApplyError::NoRow {
+                table: R::TABLE,
+                event: happened.event_type,
+                position: happened.position,
+                stream: happened.stream.clone(),
+            });
         }
     }
     let rows: Vec<R> = rows.into_values().collect();

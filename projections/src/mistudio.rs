@@ -1,12 +1,15 @@
-//! MechInterp Studio's tables. Filled so far: `datasets`, `models`, `trainings`, `training_metrics`, `checkpoints`, `features`,
-//! `feature_activations`; the others are there, and wait for their events.
+//! MechInterp Studio's tables.
 
 mod checkpoints;
 mod datasets;
+mod extraction_templates;
 mod feature_activations;
 mod features;
 mod models;
+mod removal;
+mod steering_presets;
 mod training_metrics;
+mod training_templates;
 mod trainings;
 
 use crate::{
@@ -22,7 +25,7 @@ use trainmaster_domain::{
 const READ_MODEL: &str = "mistudio";
 
 /// Raise it with every change of how events become rows.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 pub(crate) const TABLES: &[&str] = &[
     "datasets",
@@ -50,7 +53,8 @@ pub(crate) const DDL: &[&str] = &[
     include_str!("../../migrations/mistudio/10_steering_presets.sql"),
 ];
 
-/// Tables are folded over all events at a time, but for artifacts: what they import depends on what others have said before.
+/// Tables are folded over all events at a time, but for artifacts and for what removes rows: what these do depends on what others have
+/// said before.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     serials: &mut Serials,
@@ -58,9 +62,9 @@ pub(crate) async fn apply(
 ) -> Result<(), ApplyError> {
     let mut rest = events;
     while let Some(first) = rest.first() {
-        let length = rest.iter().take_while(|next| !imports(next)).count();
+        let length = rest.iter().take_while(|next| !is_alone(next)).count();
         if length == 0 {
-            import(connection, serials, first).await?;
+            apply_alone(connection, serials, first).await?;
             rest = rest.get(1..).unwrap_or_default();
         } else {
             let (together, after) = rest.split_at(length);
@@ -93,6 +97,11 @@ pub(crate) async fn prepare(
     }
 }
 
+/// Whether an event is applied by itself, in its place in the log.
+fn is_alone(recorded: &RecordedEvent) -> bool {
+    imports(recorded) || removal::removes(&recorded.event)
+}
+
 /// Whether an event names an artifact.
 const fn imports(recorded: &RecordedEvent) -> bool {
     matches!(
@@ -106,7 +115,7 @@ const fn imports(recorded: &RecordedEvent) -> bool {
     )
 }
 
-async fn import(
+async fn apply_alone(
     connection: &mut PgConnection,
     serials: &mut Serials,
     recorded: &RecordedEvent,
@@ -116,7 +125,7 @@ async fn import(
             feature_activations::apply(connection, serials, recorded, attached).await
         }
         Event::Job(event) => features::import(connection, recorded, event).await,
-        _ => Ok(()),
+        _ => removal::apply(connection, recorded).await,
     }
 }
 
@@ -128,12 +137,16 @@ async fn apply_together(
 ) -> Result<(), ApplyError> {
     let (mut of_datasets, mut of_models, mut of_trainings) = (vec![], vec![], vec![]);
     let mut of_features = vec![];
+    let (mut of_templates, mut of_extractions, mut of_presets) = (vec![], vec![], vec![]);
     for recorded in events {
         match &recorded.event {
             Event::Dataset(event) => of_datasets.push(happened(recorded, event)),
             Event::Model(event) => of_models.push(happened(recorded, event)),
             Event::Training(event) => of_trainings.push(happened(recorded, event)),
             Event::Feature(event) => of_features.push(happened(recorded, event)),
+            Event::TrainingTemplate(event) => of_templates.push(happened(recorded, event)),
+            Event::ExtractionTemplate(event) => of_extractions.push(happened(recorded, event)),
+            Event::Preset(event) => of_presets.push(happened(recorded, event)),
             Event::Job(_) => {}
         }
     }
@@ -143,7 +156,10 @@ async fn apply_together(
     training_metrics::apply(connection, serials, &of_trainings).await?;
     checkpoints::apply(connection, &of_trainings).await?;
     trainings::look_back(connection, &of_trainings).await?;
-    features::say(connection, &of_features).await
+    features::say(connection, &of_features).await?;
+    fold::<training_templates::Template>(connection, &of_templates).await?;
+    fold::<extraction_templates::Template>(connection, &of_extractions).await?;
+    fold::<steering_presets::SteeringPreset>(connection, &of_presets).await
 }
 
 fn happened<'a, E>(recorded: &'a RecordedEvent, event: &'a E) -> Happened<'a, E> {

@@ -69,6 +69,9 @@ impl Story {
             Category::Dataset => "datasets",
             Category::Model => "models",
             Category::Training => "trainings",
+            Category::TrainingTemplate => "training_templates",
+            Category::ExtractionTemplate => "extraction_templates",
+            Category::Preset => "steering_presets",
             Category::Job | Category::Feature => panic!("no row a {category}"),
         };
         let before = self.row(table, id).await;
@@ -514,4 +517,120 @@ async fn an_event_about_what_was_never_registered_is_refused() {
             "{refused:?}"
         );
     }
+}
+
+fn template(hyperparameters: Value) -> Value {
+    json!({
+        "name": "quick", "description": "A first look.", "model_id": "m_1", "dataset_id": "ds_1", "encoder_type": "sparse",
+        "hyperparameters": hyperparameters})
+}
+
+#[tokio::test]
+async fn templates_are_rows_as_long_as_they_are_kept() {
+    let mut story = Story::with_training().await;
+    let hyperparameters =
+        serde_json::to_value(trainmaster_domain::hyperparameters::Hyperparameters::default())
+            .unwrap();
+    let created =
+        json!({"type": "TrainingTemplateCreated", "payload": template(hyperparameters.clone())});
+    let row = story
+        .tell(Category::TrainingTemplate, "tmpl_1", created)
+        .await;
+    assert_eq!(
+        row,
+        json!({
+            "id": "tmpl_1", "name": "quick", "description": "A first look.", "model_id": "m_1", "dataset_id": "ds_1",
+            "encoder_type": "sparse", "hyperparameters": hyperparameters, "is_favorite": false, "created_at": story.now()})
+    );
+    let mark = json!({"is_favorite": true});
+    let changed = story
+        .tell(
+            Category::TrainingTemplate,
+            "tmpl_1",
+            event("TrainingTemplateFavourited", mark.clone()),
+        )
+        .await;
+    assert_eq!(changed, mark);
+    let mut other = template(hyperparameters);
+    other["name"] = json!("slow");
+    other["model_id"] = json!("m_unknown");
+    let changed = story
+        .tell(
+            Category::TrainingTemplate,
+            "tmpl_1",
+            event("TrainingTemplateUpdated", other),
+        )
+        .await;
+    assert_eq!(
+        changed,
+        json!({"name": "slow", "model_id": null}),
+        "a model that is not there is none"
+    );
+    let extraction = json!({
+        "name": "middle", "layers": [3, 4], "hook_types": ["mlp"], "max_samples": 500, "top_k_examples": 50});
+    let row = story
+        .tell(
+            Category::ExtractionTemplate,
+            "ext_tmpl_1",
+            event("ExtractionTemplateCreated", extraction),
+        )
+        .await;
+    assert_eq!(
+        row,
+        json!({
+            "id": "ext_tmpl_1", "name": "middle", "description": null, "layers": [3, 4], "hook_types": ["mlp"],
+            "max_samples": 500, "top_k_examples": 50, "is_favorite": false, "created_at": story.now()})
+    );
+    for (category, id, kind, table) in [
+        (
+            Category::TrainingTemplate,
+            "tmpl_1",
+            "TrainingTemplateDeleted",
+            "training_templates",
+        ),
+        (
+            Category::ExtractionTemplate,
+            "ext_tmpl_1",
+            "ExtractionTemplateDeleted",
+            "extraction_templates",
+        ),
+    ] {
+        story
+            .apply(category, id, event(kind, json!({})))
+            .await
+            .unwrap();
+        assert!(story.row(table, id).await.is_empty(), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_preset_is_a_row_of_its_training() {
+    let mut story = Story::with_training().await;
+    let features = json!([{"feature_id": 17_042, "coefficient": 2.5}]);
+    let preset = |training: &str| json!({"training_id": training, "name": "rain", "features": features, "intervention_layer": 5});
+    let row = story
+        .tell(
+            Category::Preset,
+            "preset_1",
+            event("PresetCreated", preset("tr_1")),
+        )
+        .await;
+    assert_eq!(
+        row,
+        json!({
+            "id": "preset_1", "training_id": "tr_1", "name": "rain", "description": null, "features": features,
+            "intervention_layer": 5, "created_at": story.now()})
+    );
+    let orphan = event("PresetCreated", preset("tr_gone"));
+    story
+        .apply(Category::Preset, "preset_2", orphan)
+        .await
+        .unwrap();
+    assert!(story.row("steering_presets", "preset_2").await.is_empty());
+    let gone = event("PresetDeleted", json!({}));
+    story
+        .apply(Category::Preset, "preset_1", gone)
+        .await
+        .unwrap();
+    assert!(story.row("steering_presets", "preset_1").await.is_empty());
 }

@@ -1,6 +1,9 @@
 //! What can be said on the command line.
 
+pub mod kept;
+
 use clap::{Args, Parser, Subcommand};
+use kept::{ExtractionTemplateCommand, PresetCommand, TemplateCommand};
 use std::path::PathBuf;
 
 /// Trains sparse autoencoders on the activations of language models, from an append-only log of everything that happens.
@@ -66,6 +69,15 @@ pub enum Command {
     /// Datasets
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Ways to train that are kept for another time
+    #[command(subcommand)]
+    Template(Box<TemplateCommand>),
+    /// Ways to extract features that are kept for another time
+    #[command(subcommand)]
+    ExtractionTemplate(ExtractionTemplateCommand),
+    /// Ways to steer a model that are kept for another time
+    #[command(subcommand)]
+    Preset(PresetCommand),
     /// Queue a training
     Train(Box<TrainArguments>),
     /// List trainings, the newest first
@@ -268,15 +280,18 @@ pub struct ListArguments {
 /// A training that is wanted.
 #[derive(Debug, Args)]
 pub struct TrainArguments {
+    /// A training template that says what the rest leaves out: its id or name
+    #[arg(long, short)]
+    pub template: Option<String>,
     /// Whose activations: a model's id or name
-    #[arg(long, short)]
-    pub model: String,
+    #[arg(long, short, required_unless_present = "template")]
+    pub model: Option<String>,
     /// On which text: a dataset's id or name
-    #[arg(long, short)]
-    pub dataset: String,
-    /// Which kind of autoencoder: sparse, skip or transcoder
-    #[arg(long, value_name = "TYPE", default_value = "sparse")]
-    pub encoder_type: String,
+    #[arg(long, short, required_unless_present = "template")]
+    pub dataset: Option<String>,
+    /// Which kind of autoencoder: sparse, skip or transcoder [default: the template's, else sparse]
+    #[arg(long, value_name = "TYPE")]
+    pub encoder_type: Option<String>,
     /// A JSON file of hyperparameters
     #[arg(long, value_name = "FILE")]
     pub hyperparameters: Option<PathBuf>,

@@ -94,9 +94,20 @@ impl Client {
         self.repeatable(&Method::GET, path, None, None).await
     }
 
-    /// A command. It has a key, so that it is done once however often it must be sent.
+    /// A command, posted.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
+        path: &str,
+        body: Option<serde_json::Value>,
+        key: Option<&str>,
+    ) -> Result<T, Failure> {
+        self.command(&Method::POST, path, body, key).await
+    }
+
+    /// A command. It has a key, so that it is done once however often it must be sent.
+    pub(super) async fn command<T: DeserializeOwned>(
+        &self,
+        method: &Method,
         path: &str,
         body: Option<serde_json::Value>,
         key: Option<&str>,
@@ -110,7 +121,7 @@ impl Client {
             }
         };
         let body = body.map(|body| body.to_string());
-        self.repeatable(&Method::POST, path, body.as_deref(), Some(key))
+        self.repeatable(method, path, body.as_deref(), Some(key))
             .await
     }
 
@@ -322,7 +333,7 @@ fn unreachable(place: &str, error: &io::Error) -> Attempt {
 
 fn problem(status: StatusCode, bytes: &[u8]) -> Failure {
     let exit = match status {
-        StatusCode::NOT_FOUND => Exit::NotFound,
+        StatusCode::NOT_FOUND | StatusCode::GONE => Exit::NotFound,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::UNAUTHORIZED => Exit::Unreachable,
         StatusCode::BAD_REQUEST => Exit::Usage,
         _ => Exit::Failed,

@@ -9,19 +9,20 @@ use super::{
     watch,
 };
 use serde_json::{Map, Value, json};
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 pub(super) async fn train(
     client: &Client,
     arguments: TrainArguments,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let body = json!({
+    let body = without_nulls(json!({
+        "template": arguments.template,
         "model": arguments.model,
         "dataset": arguments.dataset,
         "encoder_type": arguments.encoder_type,
         "hyperparameters": hyperparameters(&arguments)?,
-    });
+    }));
     let answer: Answer = client
         .post(
             "/v1/trainings",
@@ -42,7 +43,33 @@ pub(super) async fn train(
 }
 
 fn hyperparameters(arguments: &TrainArguments) -> Result<Map<String, Value>, Failure> {
-    let mut all = match &arguments.hyperparameters {
+    let flags = without_nulls(json!({
+        "layer": arguments.layer,
+        "hook": arguments.hook,
+        "trainingSteps": arguments.steps,
+        "batchSize": arguments.batch_size,
+        "learningRate": arguments.learning_rate,
+        "l1Coefficient": arguments.l1,
+        "topK": arguments.top_k,
+        "expansionFactor": arguments.expansion,
+        "seed": arguments.seed,
+        "checkpointInterval": arguments.checkpoint_interval,
+        "logInterval": arguments.log_interval,
+    }));
+    assigned(
+        arguments.hyperparameters.as_deref(),
+        Some(flags),
+        &arguments.set,
+    )
+}
+
+/// Those of a file, those of flags, and those that are set one by one.
+pub(super) fn assigned(
+    file: Option<&Path>,
+    flags: Option<Value>,
+    set: &[(String, String)],
+) -> Result<Map<String, Value>, Failure> {
+    let mut all = match file {
         None => Map::new(),
         Some(path) => {
             let unusable = |problem: String| {
@@ -63,23 +90,10 @@ fn hyperparameters(arguments: &TrainArguments) -> Result<Map<String, Value>, Fai
             })?
         }
     };
-    let flags = without_nulls(json!({
-        "layer": arguments.layer,
-        "hook": arguments.hook,
-        "trainingSteps": arguments.steps,
-        "batchSize": arguments.batch_size,
-        "learningRate": arguments.learning_rate,
-        "l1Coefficient": arguments.l1,
-        "topK": arguments.top_k,
-        "expansionFactor": arguments.expansion,
-        "seed": arguments.seed,
-        "checkpointInterval": arguments.checkpoint_interval,
-        "logInterval": arguments.log_interval,
-    }));
-    if let Value::Object(flags) = flags {
+    if let Some(Value::Object(flags)) = flags {
         all.extend(flags);
     }
-    for (name, value) in &arguments.set {
+    for (name, value) in set {
         // What is not JSON is text: optimizer=AdamW.
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.clone()));
         all.insert(name.clone(), value);

@@ -3,8 +3,8 @@
 use super::{InvalidIdempotencyKey, ResolveError, SourceError};
 use crate::log::LogError;
 use trainmaster_domain::{
-    dataset::DatasetRefusal, hyperparameters::InvalidHyperparameter, id::InvalidId,
-    model::ModelRefusal, training::TrainingRefusal,
+    Category, dataset::DatasetRefusal, hyperparameters::InvalidHyperparameter, id::InvalidId,
+    kept::KeptRefusal, model::ModelRefusal, training::TrainingRefusal,
 };
 
 /// Why a command is not accepted.
@@ -82,6 +82,40 @@ pub enum CommandError {
     /// The training refuses.
     #[error(transparent)]
     Training(TrainingRefusal),
+    /// A template or preset refuses.
+    #[error(transparent)]
+    Kept(#[from] KeptRefusal),
+    /// What is named has been deleted.
+    #[error("{category} {id} has been deleted; its id is not used again")]
+    Deleted {
+        /// What it was.
+        category: Category,
+        /// Which.
+        id: String,
+        /// Whether it is what the request is about, not something that the request mentions.
+        addressed: bool,
+    },
+    /// A template that fits any model or dataset does not say which.
+    #[error(
+        "template {template} names no {what}; say which one: `--{what}`, or `{what}` in the request"
+    )]
+    TemplateLacks {
+        /// The template.
+        template: String,
+        /// `model` or `dataset`.
+        what: &'static str,
+    },
+    /// Nothing has been extracted.
+    #[error("training {0} has no features yet; extract them first")]
+    NoFeatures(String),
+    /// Features of something else.
+    #[error("training {training} has no features {features:?}; GET /v1/features lists what it has")]
+    ForeignFeatures {
+        /// The training.
+        training: String,
+        /// Some of what it does not have.
+        features: Vec<i64>,
+    },
     /// Others changed it at the same time, again and again.
     #[error(
         "{id} was changed by others at the same time, several times over; look at it, then ask again"
@@ -117,6 +151,8 @@ pub enum Kind {
     Invalid,
     /// What is addressed is not there.
     NotFound,
+    /// What is addressed was there, and never will be again.
+    Gone,
     /// It could be right at another time.
     Refused,
     /// Not the caller's fault.
@@ -156,6 +192,12 @@ impl CommandError {
             | Self::Model(ModelRefusal::Text { .. }) => "invalid_field",
             Self::Training(TrainingRefusal::NotAnMlp(_)) => "hook_not_mlp",
             Self::Dataset(_) | Self::Model(_) | Self::Training(_) => "not_allowed",
+            Self::Kept(refusal) => kept_code(refusal),
+            Self::Deleted { category, .. } => deleted_code(*category),
+            Self::TemplateLacks { what: "model", .. } => "template_needs_model",
+            Self::TemplateLacks { .. } => "template_needs_dataset",
+            Self::NoFeatures(_) => "training_has_no_features",
+            Self::ForeignFeatures { .. } => "feature_not_of_training",
             Self::Conflict { .. } => "conflict",
             Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => "internal",
             Self::ShuttingDown => "shutting_down",
@@ -183,6 +225,17 @@ impl CommandError {
                 | TrainingRefusal::Id(_),
             ) => Kind::Invalid,
             Self::Resolve(error) => error.kind(),
+            Self::Kept(KeptRefusal::Absent(_)) => Kind::NotFound,
+            Self::Kept(KeptRefusal::Deleted(_))
+            | Self::Deleted {
+                addressed: true, ..
+            } => Kind::Gone,
+            Self::Kept(KeptRefusal::Exists(_)) => Kind::Refused,
+            Self::Kept(_)
+            | Self::Deleted { .. }
+            | Self::TemplateLacks { .. }
+            | Self::ForeignFeatures { .. } => Kind::Invalid,
+            Self::NoFeatures(_) => Kind::Refused,
             Self::Dataset(DatasetRefusal::Absent)
             | Self::Model(ModelRefusal::Absent)
             | Self::Training(TrainingRefusal::Absent) => Kind::NotFound,
@@ -224,5 +277,34 @@ impl From<ModelRefusal> for CommandError {
 impl From<TrainingRefusal> for CommandError {
     fn from(refusal: TrainingRefusal) -> Self {
         Self::Training(refusal)
+    }
+}
+
+fn kept_code(refusal: &KeptRefusal) -> &'static str {
+    match refusal {
+        KeptRefusal::Absent("training template") => "training_template_not_found",
+        KeptRefusal::Absent("extraction template") => "extraction_template_not_found",
+        KeptRefusal::Absent(_) => "preset_not_found",
+        KeptRefusal::Deleted("training template") => "training_template_deleted",
+        KeptRefusal::Deleted("extraction template") => "extraction_template_deleted",
+        KeptRefusal::Deleted(_) => "preset_deleted",
+        KeptRefusal::Exists(_) => "already_exists",
+        KeptRefusal::Value { .. } | KeptRefusal::Unreadable(_) | KeptRefusal::NoMark(_) => {
+            "invalid_field"
+        }
+        KeptRefusal::Hyperparameter(_) => "invalid_hyperparameter",
+    }
+}
+
+const fn deleted_code(category: Category) -> &'static str {
+    match category {
+        Category::Dataset => "dataset_deleted",
+        Category::Model => "model_deleted",
+        Category::Training => "training_deleted",
+        Category::Job => "job_deleted",
+        Category::Feature => "feature_deleted",
+        Category::TrainingTemplate => "training_template_deleted",
+        Category::ExtractionTemplate => "extraction_template_deleted",
+        Category::Preset => "preset_deleted",
     }
 }

@@ -1,6 +1,9 @@
 //! A training is wanted: of which model, on which dataset, how.
 
 mod hyperparameters;
+mod template;
+
+pub(super) use hyperparameters::complete;
 
 use super::{Accepted, Caller, CommandError, Commands, caller::digest};
 use serde::{Deserialize, Serialize};
@@ -16,21 +19,26 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueTraining {
-    /// Whose activations: a model's id, or a name that only one has.
-    pub model: String,
-    /// On which text: a dataset's id, or a name that only one has.
-    pub dataset: String,
-    /// Which kind of autoencoder.
-    #[serde(default = "sparse")]
-    #[schema(value_type = String, pattern = "^(sparse|skip|transcoder)$", default = "sparse")]
-    pub encoder_type: EncoderType,
-    /// How. What is not given is as in `GET /v1/hyperparameters`.
+    /// A training template that says what the rest leaves out: its id, or a name that only one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Whose activations: a model's id, or a name that only one has. Needed unless the template names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// On which text: a dataset's id, or a name that only one has. Needed unless the template names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Which kind of autoencoder; else the template's, else `sparse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^(sparse|skip|transcoder)$")]
+    pub encoder_type: Option<EncoderType>,
+    /// How. What is not given is as in the template, else as in `GET /v1/hyperparameters`.
     #[serde(default)]
     #[schema(value_type = Option<crate::http::schema::Hyperparameters>)]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
 }
 
-const fn sparse() -> EncoderType {
+pub(super) const fn sparse() -> EncoderType {
     EncoderType::Sparse
 }
 
@@ -54,10 +62,11 @@ impl Commands {
         {
             return Ok(before);
         }
-        let hyperparameters = hyperparameters::complete(&command.hyperparameters)?;
+        let wanted = self.wanted(&command).await?;
+        let hyperparameters = wanted.hyperparameters;
         hyperparameters.validate()?;
-        let (model_id, model) = self.resolve::<Model>(&command.model, false).await?;
-        let (dataset_id, dataset) = self.resolve::<Dataset>(&command.dataset, false).await?;
+        let (model_id, model) = self.resolve::<Model>(&wanted.model, false).await?;
+        let (dataset_id, dataset) = self.resolve::<Dataset>(&wanted.dataset, false).await?;
         if model.status() == ModelStatus::Error {
             return Err(CommandError::InError {
                 what: "model",
@@ -93,7 +102,7 @@ impl Commands {
         let queue = TrainingCommand::Queue(training::QueueTraining {
             model_id: ModelId::new(model_id)?,
             dataset_id: DatasetId::new(dataset_id)?,
-            encoder_type: command.encoder_type,
+            encoder_type: wanted.encoder_type,
             hyperparameters,
         });
         self.execute::<Training>(id.as_str(), queue, caller, ROUTE, Some(&content))
@@ -101,7 +110,7 @@ impl Commands {
     }
 
     /// How many layers a model has, once it has been looked at.
-    async fn layers(&self, model_id: &str) -> Result<Option<u64>, CommandError> {
+    pub(super) async fn layers(&self, model_id: &str) -> Result<Option<u64>, CommandError> {
         let layers: Option<Option<i64>> = sqlx::query_scalar(
             "SELECT (architecture_config ->> 'num_layers')::bigint FROM mistudio.models WHERE id = $1",
         )

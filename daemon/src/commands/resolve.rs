@@ -8,7 +8,8 @@ use trainmaster_domain::{Aggregate, Category};
 pub enum ResolveError {
     /// To nothing.
     #[error(
-        "there is no {category} of the id or name {given:?}; `trainmaster {category} ls` lists what there is"
+        "there is no {category} of the id or name {given:?}; `trainmaster {} ls` lists what there is",
+        noun(*category)
     )]
     Unknown {
         /// What was looked for.
@@ -30,6 +31,15 @@ pub enum ResolveError {
     },
 }
 
+/// As the command line calls it.
+const fn noun(category: Category) -> &'static str {
+    match category {
+        Category::TrainingTemplate => "template",
+        Category::ExtractionTemplate => "extraction-template",
+        other => other.as_str(),
+    }
+}
+
 impl ResolveError {
     pub(super) const fn code(&self) -> &'static str {
         match self {
@@ -39,6 +49,9 @@ impl ResolveError {
                 Category::Training => "training_not_found",
                 Category::Job => "job_not_found",
                 Category::Feature => "feature_not_found",
+                Category::TrainingTemplate => "training_template_not_found",
+                Category::ExtractionTemplate => "extraction_template_not_found",
+                Category::Preset => "preset_not_found",
             },
             Self::Ambiguous { .. } => "ambiguous_name",
         }
@@ -63,6 +76,13 @@ impl Commands {
     ) -> Result<(String, A), CommandError> {
         if trainmaster_domain::id::TrainingId::new(given).is_ok() {
             let loaded = self.log.load::<A>(given).await?;
+            if loaded.state.is_deleted() {
+                return Err(CommandError::Deleted {
+                    category: A::CATEGORY,
+                    id: given.to_owned(),
+                    addressed,
+                });
+            }
             if loaded.version > 0 {
                 return Ok((given.to_owned(), loaded.state));
             }
@@ -106,6 +126,15 @@ impl Commands {
             }
             Category::Model => {
                 "SELECT id FROM mistudio.models WHERE name = $1 ORDER BY created_at, id LIMIT 5"
+            }
+            Category::TrainingTemplate => {
+                "SELECT id FROM mistudio.training_templates WHERE name = $1 ORDER BY created_at, id LIMIT 5"
+            }
+            Category::ExtractionTemplate => {
+                "SELECT id FROM mistudio.extraction_templates WHERE name = $1 ORDER BY created_at, id LIMIT 5"
+            }
+            Category::Preset => {
+                "SELECT id FROM mistudio.steering_presets WHERE name = $1 ORDER BY created_at, id LIMIT 5"
             }
             // The others have no names, or none that is theirs alone.
             Category::Training | Category::Job | Category::Feature => return Ok(vec![]),

@@ -53,7 +53,10 @@ pub(crate) async fn plan(
         Category::Dataset => plan_dataset(log, &stream.id, &options.state_directory).await,
         Category::Training => plan_training(log, &stream.id, options).await,
         Category::Job => plan_job(log, &stream.id).await,
-        Category::Feature => Ok(Readiness::Nothing),
+        Category::Feature
+        | Category::TrainingTemplate
+        | Category::ExtractionTemplate
+        | Category::Preset => Ok(Readiness::Nothing),
     }
 }
 

@@ -189,7 +189,10 @@ macro_rules! by_category {
                 type $aggregate = Job;
                 $body
             }
-            Category::Feature => $otherwise,
+            Category::Feature
+            | Category::TrainingTemplate
+            | Category::ExtractionTemplate
+            | Category::Preset => $otherwise,
         }
     };
 }

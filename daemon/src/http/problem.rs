@@ -64,7 +64,11 @@ impl Problem {
         Self::new(
             StatusCode::NOT_FOUND,
             &format!("{what}_not_found"),
-            format!("there is no {what} {given:?}; GET /v1/{what}s lists what there is"),
+            format!(
+                "there is no {} {given:?}; GET /v1/{}s lists what there is",
+                what.replace('_', " "),
+                what.replace('_', "-")
+            ),
         )
     }
 
@@ -128,6 +132,7 @@ impl From<CommandError> for Problem {
         let status = match error.kind() {
             ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Gone => StatusCode::GONE,
             ErrorKind::Refused => StatusCode::CONFLICT,
             ErrorKind::Unavailable => {
                 return Self::new(

@@ -99,7 +99,9 @@ pub(super) fn id_or_name(what: &str, given: String) -> Result<String, Problem> {
             StatusCode::BAD_REQUEST,
             "invalid_id",
             format!(
-                "it is neither the id nor the name of a {what}: GET /v1/{what}s lists what there is"
+                "it is neither the id nor the name of a {}: GET /v1/{}s lists what there is",
+                what.replace('_', " "),
+                what.replace('_', "-")
             ),
         ));
     }
@@ -123,7 +125,8 @@ pub(super) fn one<T>(
                 StatusCode::CONFLICT,
                 "ambiguous_name",
                 format!(
-                    "{given:?} is the name of several {what}s; say which by its id: {}",
+                    "{given:?} is the name of several {}s; say which by its id: {}",
+                    what.replace('_', " "),
                     ids.join(", ")
                 ),
             ))

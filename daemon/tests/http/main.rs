@@ -8,6 +8,7 @@ mod events;
 mod fixture;
 mod health;
 mod idempotency;
+mod kept;
 mod openapi;
 mod reads;
 mod work;

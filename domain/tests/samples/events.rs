@@ -3,6 +3,8 @@
 
 #[path = "jobs.rs"]
 pub mod jobs;
+#[path = "kept.rs"]
+pub mod kept;
 
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
@@ -245,6 +247,7 @@ pub fn every_event() -> Vec<Event> {
         .chain(training.map(Event::from))
         .chain(jobs::every_event().into_iter().map(Event::from))
         .chain(features().map(Event::from))
+        .chain(kept::every_event())
         .collect()
 }
 
@@ -255,5 +258,8 @@ pub fn category(event: &Event) -> trainmaster_domain::Category {
         Event::Training(_) => trainmaster_domain::Category::Training,
         Event::Job(_) => trainmaster_domain::Category::Job,
         Event::Feature(_) => trainmaster_domain::Category::Feature,
+        Event::TrainingTemplate(_) => trainmaster_domain::Category::TrainingTemplate,
+        Event::ExtractionTemplate(_) => trainmaster_domain::Category::ExtractionTemplate,
+        Event::Preset(_) => trainmaster_domain::Category::Preset,
     }
 }

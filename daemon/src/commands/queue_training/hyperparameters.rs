@@ -1,17 +1,21 @@
-//! From the hyperparameters that somebody gives to all of them: the others take their defaults.
+//! From the hyperparameters that somebody gives to all of them: the others take those of a template, or their defaults.
 
 use crate::commands::CommandError;
 use serde_json::{Map, Value};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 
-/// The defaults, with what is given in place.
-pub(super) fn complete(given: &Map<String, Value>) -> Result<Hyperparameters, CommandError> {
-    let mut whole = match serde_json::to_value(Hyperparameters::default()) {
+/// Those of `base`, or the defaults, with what is given in place.
+pub(in crate::commands) fn complete(
+    base: Option<&Hyperparameters>,
+    given: &Map<String, Value>,
+) -> Result<Hyperparameters, CommandError> {
+    let base = base.cloned().unwrap_or_default();
+    let mut whole = match serde_json::to_value(&base) {
         Ok(Value::Object(map)) => map,
         Ok(_) => Map::new(),
         Err(error) => return Err(CommandError::Unrepresentable(error)),
     };
-    let mut complete = Hyperparameters::default();
+    let mut complete = base;
     // One after another, so that a complaint names the one that it is about.
     for (name, value) in given {
         whole.insert(name.clone(), value.clone());
@@ -29,7 +33,7 @@ mod tests {
     use serde_json::json;
 
     fn given(value: Value) -> Result<Hyperparameters, CommandError> {
-        complete(value.as_object().unwrap())
+        complete(None, value.as_object().unwrap())
     }
 
     #[test]
