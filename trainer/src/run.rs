@@ -4,6 +4,7 @@
 
 pub mod durable;
 pub mod failure;
+mod generate;
 mod import_autoencoder;
 pub mod journal;
 pub mod life;

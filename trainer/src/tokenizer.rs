@@ -175,6 +175,23 @@ impl Tokenizer {
             .map_err(|error| TokenizerError::Encode(error.to_string()))
     }
 
+    /// The special tokens that it is made to put around a text, which [`Tokenizer::encode`] leaves out.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Encode`]
+    pub fn frame(&self) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self
+            .inner
+            .encode_fast("", true)
+            .map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The id of a token by its entry in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
     /// The token that begins a sequence, when the model has one.
     pub fn bos(&self) -> Option<u32> {
         self.bos

@@ -1,6 +1,7 @@
 //! The kinds of work.
 
 use super::failure::RunError;
+use super::generate::generate;
 use super::import_autoencoder::import_autoencoder;
 use super::model_activations::ModelActivations;
 use super::prepare_dataset::prepare_dataset;
@@ -29,7 +30,8 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
             super::train(run, &train, &mut source, provenance)
         }
         Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
-        other @ (Work::Extract(_) | Work::Generate(_)) => Err(RunError::Unsupported {
+        Work::Generate(wanted) => generate(run, &wanted),
+        other @ Work::Extract(_) => Err(RunError::Unsupported {
             what: format!(
                 "this trainer does not know the work {:?}: install daemon and trainer of one release",
                 serde_json::to_value(&other).unwrap_or_default()["kind"]
