@@ -59,12 +59,12 @@ pub(super) fn vector(
     Ok(vector)
 }
 
+/// Rows of a decoder and their features, by the number of their site.
+type BySite<'a> = BTreeMap<usize, Vec<(i64, &'a SteeredFeature)>>;
+
 /// Features and their rows, by the number of their site: latents are counted through the sites, of which each has `latents`.
-fn by_site(
-    steering: &Steering,
-    latents: i64,
-) -> Result<BTreeMap<usize, Vec<(i64, &SteeredFeature)>>, RunError> {
-    let mut found: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+fn by_site(steering: &Steering, latents: i64) -> Result<BySite<'_>, RunError> {
+    let mut found = BySite::new();
     for feature in &steering.features {
         let site = usize::try_from(feature.neuron_index.div_euclid(latents)).ok();
         match site.filter(|site| *site < steering.sites.len()) {
