@@ -4,7 +4,9 @@
 mod add_dataset;
 mod add_model;
 mod caller;
+mod change_job;
 mod error;
+mod generate;
 mod kept;
 mod queue_training;
 mod resolve;
@@ -16,6 +18,7 @@ pub use add_dataset::AddDataset;
 pub use add_model::AddModel;
 pub use caller::{Caller, IdempotencyKey, InvalidIdempotencyKey};
 pub use error::{CommandError, Kind as ErrorKind};
+pub use generate::{FeatureChoice, GenerationRefusal, QueueGeneration};
 pub use kept::{Addressed, CreateExtractionTemplate, CreatePreset, CreateTrainingTemplate};
 pub use queue_training::QueueTraining;
 pub use resolve::ResolveError;
@@ -51,6 +54,14 @@ impl Commands {
     #[must_use]
     pub const fn new(log: Log, pool: PgPool) -> Self {
         Self { log, pool }
+    }
+
+    const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    const fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     /// Puts a command to an aggregate.

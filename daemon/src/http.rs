@@ -11,7 +11,10 @@ mod event_stream;
 mod events;
 mod extract;
 mod extraction_templates;
+mod generations;
 mod health;
+mod job_stream;
+mod jobs;
 mod kept;
 mod limits;
 mod listener;
@@ -81,6 +84,12 @@ fn routes() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(presets::list, presets::create))
         .routes(routes!(presets::get, presets::update, presets::delete))
+        .routes(routes!(generations::create))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(job_stream::stream))
         .routes(routes!(events::list))
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))

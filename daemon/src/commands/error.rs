@@ -1,10 +1,10 @@
 //! Why a command is not accepted. Each has a stable code and a sentence that says what to do next.
 
-use super::{InvalidIdempotencyKey, ResolveError, SourceError};
+use super::{GenerationRefusal, InvalidIdempotencyKey, ResolveError, SourceError};
 use crate::log::LogError;
 use trainmaster_domain::{
     Category, dataset::DatasetRefusal, hyperparameters::InvalidHyperparameter, id::InvalidId,
-    kept::KeptRefusal, model::ModelRefusal, training::TrainingRefusal,
+    job::JobRefusal, kept::KeptRefusal, model::ModelRefusal, training::TrainingRefusal,
 };
 
 /// Why a command is not accepted.
@@ -116,6 +116,12 @@ pub enum CommandError {
         /// Some of what it does not have.
         features: Vec<i64>,
     },
+    /// No text is written.
+    #[error(transparent)]
+    Generation(#[from] GenerationRefusal),
+    /// The job refuses.
+    #[error(transparent)]
+    Job(#[from] JobRefusal),
     /// Others changed it at the same time, again and again.
     #[error(
         "{id} was changed by others at the same time, several times over; look at it, then ask again"
@@ -198,6 +204,11 @@ impl CommandError {
             Self::TemplateLacks { .. } => "template_needs_dataset",
             Self::NoFeatures(_) => "training_has_no_features",
             Self::ForeignFeatures { .. } => "feature_not_of_training",
+            Self::Generation(refusal) => refusal.code(),
+            Self::Job(JobRefusal::Absent) => "job_not_found",
+            Self::Job(JobRefusal::Exists) => "already_exists",
+            Self::Job(JobRefusal::Value { .. }) => "invalid_field",
+            Self::Job(_) => "not_allowed",
             Self::Conflict { .. } => "conflict",
             Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => "internal",
             Self::ShuttingDown => "shutting_down",
@@ -236,6 +247,10 @@ impl CommandError {
             | Self::TemplateLacks { .. }
             | Self::ForeignFeatures { .. } => Kind::Invalid,
             Self::NoFeatures(_) => Kind::Refused,
+            Self::Generation(refusal) => refusal.kind(),
+            Self::Job(JobRefusal::Absent) => Kind::NotFound,
+            Self::Job(JobRefusal::Value { .. }) => Kind::Invalid,
+            Self::Job(_) => Kind::Refused,
             Self::Dataset(DatasetRefusal::Absent)
             | Self::Model(ModelRefusal::Absent)
             | Self::Training(TrainingRefusal::Absent) => Kind::NotFound,
@@ -256,6 +271,8 @@ impl CommandError {
             Self::Dataset(DatasetRefusal::NotAllowed { status, .. })
             | Self::Model(ModelRefusal::NotAllowed { status, .. })
             | Self::Training(TrainingRefusal::NotAllowed { status, .. }) => Some(status),
+            Self::Job(JobRefusal::NotAllowed { status, .. }) => Some(status),
+            Self::Generation(refusal) => refusal.status(),
             Self::InError { .. } => Some("error"),
             _ => None,
         }

@@ -253,3 +253,28 @@ pub struct EvaluatedSite {
     /// Tokens that were measured.
     tokens: u64,
 }
+
+/// How tokens are drawn. The schema alone: the domain reads and checks the values.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, missing_docs)]
+pub struct Sampling {
+    /// Tokens to write, at most.
+    #[schema(default = 100, minimum = 1, maximum = 100_000)]
+    max_new_tokens: Option<u32>,
+    /// Logits are divided by it; 0: always the likeliest token.
+    #[schema(default = 0.7, minimum = 0.0, maximum = 100.0)]
+    temperature: Option<f64>,
+    /// Only the likeliest tokens that have this probability together.
+    #[schema(default = 1.0, exclusive_minimum = 0.0, maximum = 1.0)]
+    top_p: Option<f64>,
+    /// Only so many of the likeliest tokens; 0: all.
+    #[schema(default = 0)]
+    top_k: Option<u32>,
+    /// Logits of tokens that have been written before, or are in the prompt, are divided (if above 0, else multiplied) by it.
+    #[schema(default = 1.0, exclusive_minimum = 0.0, maximum = 100.0)]
+    repetition_penalty: Option<f64>,
+    /// Of the drawing; the plain and the steered text have the same.
+    #[schema(default = 42)]
+    seed: Option<u64>,
+}

@@ -55,6 +55,7 @@ pub(super) const SETS: &[Set] = &[
     set!("dispatch":
         1 "0001_runs",
         2 "0002_jobs",
+        3 "0003_jobs_listed",
     ),
 ];
 
