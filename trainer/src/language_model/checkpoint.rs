@@ -1,8 +1,14 @@
-//! Where weights come from: a GGUF file or a Hugging Face directory, behind one interface.
+//! Where weights come from: a GGUF file, a Hugging Face directory or one that was quantised here, behind one interface.
 
 use super::{
-    Family, LanguageModelError, ModelConfig, gguf::Gguf, hugging_face::HuggingFace, plan::Plan,
+    Family, LanguageModelError, ModelConfig,
+    gguf::Gguf,
+    hugging_face::{HuggingFace, read_text},
+    plan::{Plan, Product},
+    quantized_directory::QuantizedDirectory,
+    quantized_weight::{QuantizedWeight, Scheme},
 };
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
@@ -12,10 +18,12 @@ pub enum Checkpoint {
     Gguf(Box<Gguf>),
     /// A directory of `config.json`, safetensors and `tokenizer.json`.
     HuggingFace(Box<HuggingFace>),
+    /// A directory that [`super::quantize()`] wrote.
+    Quantized(Box<QuantizedDirectory>),
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file, a Hugging Face directory, or a directory that holds exactly one GGUF file.
+    /// Opens a GGUF file, a Hugging Face directory, one that was quantised here, or a directory that holds exactly one GGUF file.
     ///
     /// # Errors
     /// Anything missing, truncated, malformed or not of a family that can be run.
@@ -29,6 +37,9 @@ impl Checkpoint {
             return Ok(Self::Gguf(Box::new(Gguf::open(path)?)));
         }
         if path.join("config.json").exists() {
+            if let Some(directory) = QuantizedDirectory::open(path)? {
+                return Ok(Self::Quantized(Box::new(directory)));
+            }
             return Ok(Self::HuggingFace(Box::new(HuggingFace::open(path)?)));
         }
         match only_gguf_in(path).map_err(missing)? {
@@ -47,6 +58,7 @@ impl Checkpoint {
         match self {
             Self::Gguf(file) => file.path(),
             Self::HuggingFace(directory) => directory.path(),
+            Self::Quantized(directory) => directory.path(),
         }
     }
 
@@ -55,6 +67,7 @@ impl Checkpoint {
         match self {
             Self::Gguf(file) => file.config(),
             Self::HuggingFace(directory) => directory.config(),
+            Self::Quantized(directory) => directory.config(),
         }
     }
 
@@ -63,12 +76,73 @@ impl Checkpoint {
         match self {
             Self::Gguf(file) => file.disk_size_bytes(),
             Self::HuggingFace(directory) => directory.disk_size_bytes(),
+            Self::Quantized(directory) => directory.disk_size_bytes(),
         }
     }
 
-    /// Which weights the model consists of.
+    /// Which weights the model consists of, and how they are stored.
     pub(crate) fn plan(&self) -> Plan {
-        Family::plan(self.config())
+        let plan = Family::plan(self.config());
+        match self {
+            Self::Gguf(_) | Self::HuggingFace(_) => plan,
+            Self::Quantized(_) => plan.outputs_first(),
+        }
+    }
+
+    /// The fields of a `config.json` that describes the model.
+    pub(super) fn config_json(&self) -> Result<Map<String, Value>, LanguageModelError> {
+        match self {
+            Self::Gguf(file) => Ok(file.config().to_llama_json()),
+            Self::HuggingFace(_) | Self::Quantized(_) => {
+                let path = self.path().join("config.json");
+                serde_json::from_str(&read_text(&path)?).map_err(|error| {
+                    LanguageModelError::FileMalformed {
+                        path,
+                        detail: error.to_string(),
+                    }
+                })
+            }
+        }
+    }
+
+    /// A product's weight that is held as integers.
+    pub(super) fn quantized(
+        &self,
+        product: &Product,
+        device: Device,
+    ) -> Result<Option<QuantizedWeight>, LanguageModelError> {
+        let name = product.weight();
+        let Self::Quantized(directory) = self else {
+            return Ok(None);
+        };
+        let Some(scheme) = directory.scheme(&name) else {
+            return Ok(None);
+        };
+        let shape = product.stored_shape();
+        self.check(&name, &shape)?;
+        directory.quantized(scheme, &name, shape, device).map(Some)
+    }
+
+    /// The scheme in which the weight `name` is held as integers.
+    pub(super) fn scheme(&self, name: &str) -> Option<Scheme> {
+        match self {
+            Self::Quantized(directory) => directory.scheme(name),
+            Self::Gguf(_) | Self::HuggingFace(_) => None,
+        }
+    }
+
+    /// Whether products' weights are held as integers.
+    pub(super) fn has_integers(&self) -> bool {
+        matches!(self, Self::Quantized(directory) if Scheme::of(directory.quantization()).is_some())
+    }
+
+    /// What tables are held in where products are computed in `kind`: in a model of integers, as they are stored.
+    pub(super) fn table_kind(&self, kind: Kind) -> Kind {
+        if self.has_integers() {
+            Kind::Half
+        } else {
+            kind
+        }
     }
 
     /// The kind that most weights (by number of elements) are stored in, as the product's documents name it.
@@ -76,12 +150,17 @@ impl Checkpoint {
         match self {
             Self::Gguf(file) => file.quantization(),
             Self::HuggingFace(directory) => directory.quantization(),
+            Self::Quantized(directory) => directory.quantization().as_str().to_owned(),
         }
     }
 
     /// Whether rows of queries and keys are in the order that [`super::rotary`] wants them in.
     pub(crate) fn pairs_are_interleaved(&self) -> bool {
-        matches!(self, Self::Gguf(_))
+        match self {
+            Self::Gguf(_) => true,
+            Self::HuggingFace(_) => false,
+            Self::Quantized(directory) => directory.pairs_are_interleaved(),
+        }
     }
 
     /// Checks that there is a weight `name` (as Hugging Face names it) of this shape.
@@ -89,6 +168,7 @@ impl Checkpoint {
         let found = match self {
             Self::Gguf(file) => file.shape(name),
             Self::HuggingFace(directory) => directory.shape(name),
+            Self::Quantized(directory) => directory.shape(name),
         };
         match found {
             Some(found) if found == shape => Ok(()),
@@ -117,6 +197,7 @@ impl Checkpoint {
         match self {
             Self::Gguf(file) => file.weight(name, shape, kind, device),
             Self::HuggingFace(directory) => directory.weight(name, shape, kind, device),
+            Self::Quantized(directory) => directory.weight(name, shape, kind, device),
         }
     }
 }

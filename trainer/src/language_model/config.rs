@@ -1,7 +1,7 @@
 //! The numbers that make a model, whatever its family: read from `config.json` or from GGUF metadata.
 
 use super::{Activation, Family};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The configuration of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -131,6 +131,26 @@ impl ModelConfig {
             fields["rope_scaling"] = rotary.scaling.to_json();
             fields["rotary_dim"] = rotary.turned.into();
         }
+        fields
+    }
+
+    /// A `config.json` of a Llama.
+    pub(super) fn to_llama_json(&self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        if let Value::Object(described) = self.to_json() {
+            fields.extend(described);
+        }
+        fields.retain(|name, _| {
+            ![
+                "architecture",
+                "num_layers",
+                "use_parallel_residual",
+                "rotary_dim",
+            ]
+            .contains(&name.as_str())
+        });
+        fields.insert("num_hidden_layers".to_owned(), self.num_layers.into());
+        fields.insert("architectures".to_owned(), json!(["LlamaForCausalLM"]));
         fields
     }
 

@@ -105,6 +105,16 @@ pub enum LanguageModelError {
     /// Whoever watches the loading asked to end it.
     #[error("loading the model was cancelled")]
     Cancelled,
+    /// A file could not be written.
+    #[error(
+        "{path} cannot be written ({source}); free disk space or check permissions, and try again"
+    )]
+    NotWritten {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// libtorch refused an operation.
     #[error("libtorch could not {doing}: {detail}")]
     Torch {
@@ -140,15 +150,19 @@ impl LanguageModelError {
             Self::NoSuchLayer { .. } => "no_such_layer",
             Self::TooLong { .. } => "sequence_too_long",
             Self::Cancelled => "cancelled",
+            Self::NotWritten { source, .. } if is_full(source) => "disk_full",
+            Self::NotWritten { .. } => "internal",
             Self::Torch { detail, .. } if speaks_of_memory(detail) => "out_of_memory",
             Self::Torch { .. } => "internal",
         }
     }
 
-    /// The same as a line of the journal. Only what libtorch says may be different at another attempt.
+    /// The same as a line of the journal. Only what libtorch says, or what cannot be written, may be different at another attempt.
     pub fn failure(&self) -> Failure {
         let class = match self {
-            Self::Torch { .. } | Self::Cancelled => FailureClass::Infrastructure,
+            Self::Torch { .. } | Self::Cancelled | Self::NotWritten { .. } => {
+                FailureClass::Infrastructure
+            }
             _ => FailureClass::Workload,
         };
         Failure {
@@ -157,6 +171,11 @@ impl LanguageModelError {
             message: self.to_string(),
         }
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// libtorch has no error code for it: the CPU's allocator says "not enough memory", CUDA's "out of memory".

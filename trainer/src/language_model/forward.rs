@@ -6,6 +6,7 @@ use super::{
     mlp::Mlp,
     norm::Norm,
     self_attention::{Factors, SelfAttention},
+    table,
 };
 use std::ops::ControlFlow;
 use tch::{TchError, Tensor};
@@ -54,7 +55,7 @@ impl LanguageModel {
             .map(|rotary| Factors::new(rotary, start, length, self.config.head_dim))
             .transpose()?;
         let tokens = tokens.f_to_device(self.device)?;
-        let mut residual = Tensor::f_embedding(&self.embedding, &tokens, -1, false, false)?;
+        let mut residual = table::rows(&self.embedding, &tokens, self.kind)?;
         if let Some(positions) = &self.positions {
             residual = residual.f_add_(&positions.f_narrow(0, start, length)?)?;
         }

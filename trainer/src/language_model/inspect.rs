@@ -36,25 +36,31 @@ pub fn inspect(
     }
     let found = checkpoint.quantization();
     // Q8_0 is 8-bit integers with a scale for each block, so both of the document's names fit.
-    let registered = if quantization == "INT8" {
-        "Q8"
-    } else {
-        quantization
-    };
-    if registered != found {
+    if quantization != found && !(quantization == "INT8" && found == "Q8") {
         return Err(otherwise("quantization", quantization, found));
     }
     let config = checkpoint.config();
-    let mut params_count = 0;
-    for (name, shape) in checkpoint.plan().weights(config.num_layers, true) {
-        checkpoint.check(&name, &shape)?;
-        params_count += shape.iter().product::<i64>();
-    }
+    let plan = checkpoint.plan();
     let element_bytes = kind.elt_size_in_bytes() as i64;
+    let table_bytes = checkpoint.table_kind(kind).elt_size_in_bytes() as i64;
+    let (mut params_count, mut weight_bytes) = (0, 0);
+    for (name, shape) in plan.weights(config.num_layers, true) {
+        checkpoint.check(&name, &shape)?;
+        let elements = shape.iter().product::<i64>();
+        params_count += elements;
+        weight_bytes += match (checkpoint.scheme(&name), shape.as_slice()) {
+            (Some(scheme), [outputs, inputs]) => scheme.bytes(*outputs, *inputs),
+            _ if plan.is_table(&name) => elements * table_bytes,
+            _ => elements * element_bytes,
+        };
+    }
+    if checkpoint.has_integers() {
+        weight_bytes += plan.largest_product(config.num_layers) * element_bytes;
+    }
     let widest = 6 * config.hidden_size + 3 * config.intermediate_size;
     Ok(ModelInspected {
         params_count,
-        memory_required_bytes: (params_count + TOKENS_IN_FLIGHT * widest) * element_bytes,
+        memory_required_bytes: weight_bytes + TOKENS_IN_FLIGHT * widest * element_bytes,
         disk_size_bytes: i64::try_from(checkpoint.disk_size_bytes()).unwrap_or(i64::MAX),
         architecture_config: config.to_json(),
     })

@@ -7,17 +7,20 @@ use super::{
     mlp::Mlp,
     model::Head,
     norm::Norm,
-    plan::{LayerPlan, Layout, NormPlan, Plan, Product, Rows},
+    plan::{LayerPlan, NormPlan, Plan, Product, Rows},
+    quantized_weight::QuantizedWeight,
     rotary::{Rotary, interleaved},
     self_attention::SelfAttention,
 };
 use std::ops::ControlFlow;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Loads one model.
 pub(super) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
     plan: Plan,
+    /// What quantised weights are dequantised into; empty where none are.
+    buffer: Tensor,
     options: LoadOptions,
     layers: usize,
     loaded: usize,
@@ -40,10 +43,18 @@ impl<'a> Loader<'a> {
             });
         }
         let plan = checkpoint.plan();
+        let buffered = if checkpoint.has_integers() {
+            plan.largest_product(layers)
+        } else {
+            0
+        };
+        let buffer = Tensor::f_empty([buffered], (options.kind, options.device))
+            .map_err(LanguageModelError::torch("allocate memory for weights"))?;
         let to_load = plan.weights(layers, options.layers.is_none()).len();
         Ok(Self {
             checkpoint,
             plan,
+            buffer,
             options,
             layers,
             loaded: 0,
@@ -55,7 +66,7 @@ impl<'a> Loader<'a> {
     pub(super) fn load(mut self) -> Result<LanguageModel, LanguageModelError> {
         let config = self.checkpoint.config().clone();
         let table = [config.vocab_size, config.hidden_size];
-        let embedding = self.weight(&self.plan.embedding.clone(), &table)?;
+        let embedding = self.table(&self.plan.embedding.clone(), &table)?;
         let positions = match self.plan.positions.clone() {
             Some(name) => {
                 Some(self.weight(&name, &[config.max_position_embeddings, config.hidden_size])?)
@@ -97,8 +108,8 @@ impl<'a> Loader<'a> {
         Ok(Layer {
             attention_norm: self.norm(config, &plan.attention_norm)?,
             attention: SelfAttention {
-                query_key_value: self.query_key_value(&plan.query_key_value)?,
-                output: self.product(&plan.attention_output)?,
+                query_key_value: self.product(&plan.query_key_value)?,
+                output: self.product(std::slice::from_ref(&plan.attention_output))?,
                 heads: config.num_attention_heads,
                 shared: config.num_key_value_heads,
                 width: config.head_dim,
@@ -109,11 +120,11 @@ impl<'a> Loader<'a> {
             },
             mlp: Mlp {
                 gate: match &plan.gate {
-                    Some(gate) => Some(self.product(gate)?),
+                    Some(gate) => Some(self.product(std::slice::from_ref(gate))?),
                     None => None,
                 },
-                up: self.product(&plan.up)?,
-                down: self.product(&plan.down)?,
+                up: self.product(std::slice::from_ref(&plan.up))?,
+                down: self.product(std::slice::from_ref(&plan.down))?,
                 activation: config.activation,
             },
             is_parallel: config.is_parallel,
@@ -132,7 +143,7 @@ impl<'a> Loader<'a> {
         Ok(Head {
             norm: self.norm(config, &norm)?,
             unembedding: match self.plan.untied_head.clone() {
-                Some(name) => self.weight(&name, &[config.vocab_size, config.hidden_size])?,
+                Some(name) => self.table(&name, &[config.vocab_size, config.hidden_size])?,
                 None => embedding.shallow_clone(),
             },
             bias: match self.plan.head_bias.clone() {
@@ -142,44 +153,47 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// Products that read the same input, as one: queries, keys and values.
-    fn query_key_value(&mut self, products: &[Product]) -> Result<Linear, LanguageModelError> {
-        let mut weights = Vec::new();
-        let mut biases = Vec::new();
+    /// Products that read the same input, as one.
+    fn product(&mut self, products: &[Product]) -> Result<Linear, LanguageModelError> {
+        let (mut numbers, mut integers, mut biases) = (Vec::new(), Vec::new(), Vec::new());
         for product in products {
-            weights.push(self.product_weight(product)?);
+            match self.checkpoint.quantized(product, self.options.device)? {
+                Some(weight) => {
+                    self.count()?;
+                    let rows = self.rows_of(product);
+                    let ordered = weight.with_rows(|part| ordered(part, rows));
+                    integers.push(ordered.map_err(LanguageModelError::torch("reorder a weight"))?);
+                }
+                None => numbers.push(self.product_weight(product)?),
+            }
             biases.extend(self.product_bias(product)?);
         }
-        let torch = LanguageModelError::torch("join weights");
         let join = |tensors: Vec<Tensor>| match tensors.as_slice() {
             [only] => Ok(only.shallow_clone()),
-            several => Tensor::f_cat(several, 0).map_err(&torch),
+            several => Tensor::f_cat(several, 0),
         };
-        let bias = if biases.is_empty() {
-            None
-        } else {
-            Some(join(biases)?)
+        let linear = || {
+            let bias = match biases.as_slice() {
+                [] => None,
+                [only] => Some(only.shallow_clone()),
+                several => Some(Tensor::f_cat(several, 0)?),
+            };
+            // Products with equal inputs are held alike.
+            match QuantizedWeight::joined(&integers)? {
+                Some(weight) => Linear::quantized(weight, bias, &self.buffer),
+                None => Linear::new(join(numbers)?, bias),
+            }
         };
-        Linear::new(join(weights)?, bias).map_err(&torch)
-    }
-
-    fn product(&mut self, product: &Product) -> Result<Linear, LanguageModelError> {
-        let weight = self.product_weight(product)?;
-        let bias = self.product_bias(product)?;
-        Linear::new(weight, bias).map_err(LanguageModelError::torch("lay out a weight"))
+        linear().map_err(LanguageModelError::torch("join weights"))
     }
 
     /// A product's weight: `[outputs, inputs]`, rows in the order of the forward pass.
     fn product_weight(&mut self, product: &Product) -> Result<Tensor, LanguageModelError> {
         let weight = self.weight(&product.weight(), &product.stored_shape())?;
-        let rows = self.rows_of(product);
-        let ordered = match product.layout {
-            Layout::OutputsFirst => ordered(&weight, rows),
-            Layout::InputsFirst => weight
-                .f_transpose(0, 1)
-                .and_then(|weight| ordered(&weight.f_contiguous()?, rows)),
-        };
-        ordered.map_err(LanguageModelError::torch("reorder a weight"))
+        product
+            .outputs_first(&weight)
+            .and_then(|weight| ordered(&weight, self.rows_of(product)))
+            .map_err(LanguageModelError::torch("reorder a weight"))
     }
 
     fn product_bias(&mut self, product: &Product) -> Result<Option<Tensor>, LanguageModelError> {
@@ -214,12 +228,32 @@ impl<'a> Loader<'a> {
     }
 
     fn weight(&mut self, name: &str, shape: &[i64]) -> Result<Tensor, LanguageModelError> {
+        self.weight_as(name, shape, self.options.kind)
+    }
+
+    /// An embedding or unembedding, in what it is held in.
+    fn table(&mut self, name: &str, shape: &[i64]) -> Result<Tensor, LanguageModelError> {
+        self.weight_as(name, shape, self.checkpoint.table_kind(self.options.kind))
+    }
+
+    fn weight_as(
+        &mut self,
+        name: &str,
+        shape: &[i64],
+        kind: Kind,
+    ) -> Result<Tensor, LanguageModelError> {
         let weight = self
             .checkpoint
-            .weight(name, shape, self.options.kind, self.options.device)?;
+            .weight(name, shape, kind, self.options.device)?;
+        self.count()?;
+        Ok(weight)
+    }
+
+    /// Counts a weight as loaded.
+    fn count(&mut self) -> Result<(), LanguageModelError> {
         self.loaded += 1;
         match (self.progress)(self.loaded, self.to_load) {
-            ControlFlow::Continue(()) => Ok(weight),
+            ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(LanguageModelError::Cancelled),
         }
     }

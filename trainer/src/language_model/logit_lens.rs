@@ -1,10 +1,10 @@
 //! The logit lens (nostalgebraist 2020): what a direction of the residual stream does to the logits.
 
-use super::{LanguageModel, LanguageModelError};
+use super::{LanguageModel, LanguageModelError, table};
 use tch::{Kind, Tensor};
 
 impl LanguageModel {
-    /// The unembedding W_U: `[vocab, hidden]`, of the model's kind.
+    /// The unembedding W_U: `[vocab, hidden]`, of the model's kind, or f16 where the model's weights are integers.
     ///
     /// # Errors
     /// [`LanguageModelError::NoSuchLayer`] if only some layers were loaded.
@@ -26,11 +26,8 @@ impl LanguageModel {
         directions
             .f_to_device(self.device)
             .and_then(|directions| {
-                head.norm
-                    .linear_part(&directions)?
-                    .f_to_kind(self.kind)?
-                    .f_linear(&head.unembedding, None::<&Tensor>)?
-                    .f_to_kind(Kind::Float)
+                let normed = head.norm.linear_part(&directions)?.f_to_kind(self.kind)?;
+                table::product(&normed, &head.unembedding, None)?.f_to_kind(Kind::Float)
             })
             .map_err(LanguageModelError::torch("apply the logit lens"))
     }

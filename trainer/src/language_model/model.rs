@@ -2,7 +2,7 @@
 
 use super::{
     Checkpoint, HookPoint, Intervene, LanguageModelError, ModelConfig, forward::Layer,
-    kv_cache::KvCache, loader::Loader, norm::Norm, rotary::Rotary,
+    kv_cache::KvCache, loader::Loader, norm::Norm, rotary::Rotary, table,
 };
 use std::{ops::ControlFlow, path::Path};
 use tch::{Device, Kind, TchError, Tensor};
@@ -23,7 +23,7 @@ pub struct LanguageModel {
     pub(super) config: ModelConfig,
     pub(super) kind: Kind,
     pub(super) device: Device,
-    /// `[vocab, hidden]`
+    /// `[vocab, hidden]`; like the unembedding and learned positions of another kind where the weights are integers.
     pub(super) embedding: Tensor,
     pub(super) layers: Vec<Layer>,
     /// Learned positions: `[max_position_embeddings, hidden]`.
@@ -44,9 +44,8 @@ pub(super) struct Head {
 impl Head {
     /// The logits of `residual` (`[…, hidden]`): `[…, vocab]`.
     fn forward(&self, residual: &Tensor) -> Result<Tensor, TchError> {
-        self.norm
-            .forward(residual)?
-            .f_linear(&self.unembedding, self.bias.as_ref())
+        let normed = self.norm.forward(residual)?;
+        table::product(&normed, &self.unembedding, self.bias.as_ref())
     }
 }
 
@@ -143,10 +142,20 @@ impl LanguageModel {
         intervene: &mut Intervene<'_>,
     ) -> Result<Tensor, LanguageModelError> {
         let head = self.head()?;
-        self.check_length(length_of(tokens)?)?;
+        let residual = self.residual(tokens, intervene)?;
         let _no_grad = tch::no_grad_guard();
+        head.forward(&residual)
+            .map_err(LanguageModelError::torch("run the language model"))
+    }
+
+    /// The residual stream after all layers, with interventions: `[batch, length, hidden]`.
+    pub(super) fn residual(
+        &self,
+        tokens: &Tensor,
+        intervene: &mut Intervene<'_>,
+    ) -> Result<Tensor, LanguageModelError> {
+        self.check_length(length_of(tokens)?)?;
         self.residual_with(tokens, None, intervene)
-            .and_then(|residual| head.forward(&residual))
             .map_err(LanguageModelError::torch("run the language model"))
     }
 

@@ -1,5 +1,7 @@
 //! Which weights a model consists of and how they are stored: what its family says, and loading, checking and quantising read.
 
+use tch::{TchError, Tensor};
+
 /// All weights of a model, by their Hugging Face names.
 pub(crate) struct Plan {
     /// `[vocab, hidden]`
@@ -102,6 +104,14 @@ impl Product {
         self.biased.then(|| format!("{}.bias", self.name))
     }
 
+    /// The weight as `[outputs, inputs]`, of one as it is stored.
+    pub(crate) fn outputs_first(&self, stored: &Tensor) -> Result<Tensor, TchError> {
+        match self.layout {
+            Layout::OutputsFirst => Ok(stored.shallow_clone()),
+            Layout::InputsFirst => stored.f_transpose(0, 1)?.f_contiguous(),
+        }
+    }
+
     /// The weight's shape in the file.
     pub(crate) fn stored_shape(&self) -> [i64; 2] {
         match self.layout {
@@ -116,6 +126,13 @@ impl LayerPlan {
     pub(crate) fn products(&self) -> impl Iterator<Item = &Product> {
         let attention = self.query_key_value.iter().chain([&self.attention_output]);
         attention.chain(&self.gate).chain([&self.up, &self.down])
+    }
+
+    fn products_mut(&mut self) -> impl Iterator<Item = &mut Product> {
+        let output = [&mut self.attention_output].into_iter();
+        let attention = self.query_key_value.iter_mut().chain(output);
+        let mlp = [&mut self.up, &mut self.down].into_iter();
+        attention.chain(&mut self.gate).chain(mlp)
     }
 
     fn norms(&self) -> impl Iterator<Item = &NormPlan> {
@@ -135,6 +152,30 @@ impl NormPlan {
 }
 
 impl Plan {
+    /// The same of files that hold every product's weight as `[outputs, inputs]`.
+    pub(crate) fn outputs_first(mut self) -> Self {
+        for product in self.layers.iter_mut().flat_map(LayerPlan::products_mut) {
+            product.layout = Layout::OutputsFirst;
+        }
+        self
+    }
+
+    /// Whether the weight `name` is an embedding, learned positions or the unembedding.
+    pub(crate) fn is_table(&self, name: &str) -> bool {
+        let others = self.positions.iter().chain(&self.untied_head);
+        name == self.embedding || others.into_iter().any(|table| table == name)
+    }
+
+    /// Elements of the largest weight that is multiplied with at once: queries, keys and values are one.
+    pub(crate) fn largest_product(&self, layers: usize) -> i64 {
+        let sizes = self.layers.iter().take(layers).map(|layer| {
+            let elements = |product: &Product| product.outputs * product.inputs;
+            let joined: i64 = layer.query_key_value.iter().map(elements).sum();
+            layer.products().map(elements).fold(joined, i64::max)
+        });
+        sizes.max().unwrap_or(0)
+    }
+
     /// Name and stored shape of each weight of the embedding and the first `layers` layers, and of the head `with_head`.
     pub(crate) fn weights(&self, layers: usize, with_head: bool) -> Vec<(String, Vec<i64>)> {
         let mut weights = vec![(self.embedding.clone(), vec![self.vocab, self.hidden])];

@@ -71,7 +71,12 @@ fn hugging_face(directory: &Path) -> Result<ModelFormat, Fault> {
             .map_err(|error| Fault::Format(format!("its config.json is not JSON ({error})")))?;
     let text = |key: &str| config.get(key).and_then(|value| value.as_str());
     let weights_file = first_safetensors(directory)?;
-    let (weights, quantization) = if let Some(quantized) = config.get("quantization_config") {
+    // What the trainer quantised says so itself, beside what it was made of.
+    let here = config.get("trainmaster_quantization");
+    let (weights, quantization) = if let Some(name) = here.and_then(|q| q.get("quantization")) {
+        let quantization = serde_json::from_value(name.clone()).ok();
+        (name.as_str().unwrap_or("unknown").to_owned(), quantization)
+    } else if let Some(quantized) = config.get("quantization_config") {
         let bits = quantized
             .get("bits")
             .and_then(serde_json::Value::as_u64)
@@ -204,6 +209,15 @@ mod tests {
             let format = read(plain.path()).unwrap();
             assert_eq!(format.architecture.as_deref(), Some(architecture));
         }
+    }
+
+    #[test]
+    fn what_was_quantised_here_says_so_itself() {
+        let plain = directory(
+            r#"{"model_type":"llama","dtype":"bfloat16","trainmaster_quantization":{"format":1,"quantization":"INT8"}}"#,
+        );
+        let format = read(plain.path()).unwrap();
+        assert_eq!(format.quantization, Some(Quantization::Int8));
     }
 
     #[test]
