@@ -32,7 +32,7 @@ impl Conventions {
     pub fn of(path: &Path, tokenizer: &Tokenizer) -> Result<Self, GenerationError> {
         let mut conventions = match Checkpoint::open(path)? {
             Checkpoint::Gguf(file) => Self::of_gguf(&file, tokenizer)?,
-            Checkpoint::HuggingFace(directory) => Self::of_directory(directory.path(), tokenizer)?,
+            other => Self::of_directory(other.path(), tokenizer)?,
         };
         // What stands between two texts ends the first.
         conventions.ends.extend(tokenizer.separator());
