@@ -3,6 +3,7 @@
 pub mod autoencoder;
 pub mod dataset;
 pub mod doctor;
+pub mod features;
 pub mod generation;
 pub mod language_model;
 pub mod run;

@@ -3,6 +3,7 @@
 //! The contract is [`trainmaster_domain::run`]'s.
 
 pub mod durable;
+mod extract;
 pub mod failure;
 mod generate;
 mod import_autoencoder;

@@ -91,7 +91,8 @@ pub fn contents(directory: &Path) -> Result<Contents, RunError> {
     })
 }
 
-fn hash_file(path: &Path) -> io::Result<(i64, String)> {
+/// Size and hash of a file.
+pub(super) fn hash_file(path: &Path) -> io::Result<(i64, String)> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

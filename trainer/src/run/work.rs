@@ -1,5 +1,6 @@
 //! The kinds of work.
 
+use super::extract::extract;
 use super::failure::RunError;
 use super::generate::generate;
 use super::import_autoencoder::import_autoencoder;
@@ -30,13 +31,8 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
             super::train(run, &train, &mut source, provenance)
         }
         Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
+        Work::Extract(wanted) => extract(run, &wanted),
         Work::Generate(wanted) => generate(run, &wanted),
-        other @ Work::Extract(_) => Err(RunError::Unsupported {
-            what: format!(
-                "this trainer does not know the work {:?}: install daemon and trainer of one release",
-                serde_json::to_value(&other).unwrap_or_default()["kind"]
-            ),
-        }),
     }
 }
 
