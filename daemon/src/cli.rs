@@ -4,6 +4,7 @@
 //! than was to be waited; 6 a training that was watched came to rest before its end (paused or stopped).
 
 mod arguments;
+mod autoencoder;
 mod client;
 mod events;
 mod failure;
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
                 kept::run::<Preset, _, _, _>(&client, command, output).await
             }
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
+            Command::Autoencoder(command) => autoencoder::run(&client, command, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
             Command::Show { id } => show::show(&client, &id, output).await,
             Command::Watch { id } => watch::watch(&client, &id, None, output).await,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod autoencoders;
 mod checkpoints;
 mod datasets;
 mod event_stream;
@@ -34,6 +35,7 @@ mod state;
 mod training_templates;
 mod trainings;
 
+pub(crate) use autoencoders::AutoencoderFile;
 pub(crate) use event_stream::POSITION;
 pub use listener::{ListenError, Listener};
 pub use openapi::document;
@@ -62,6 +64,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(trainings::stop))
         .routes(routes!(trainings::retry))
         .routes(routes!(trainings::defaults))
+        .routes(routes!(autoencoders::import))
+        .routes(routes!(autoencoders::list))
+        .routes(routes!(autoencoders::get))
         .routes(routes!(metrics::list))
         .routes(routes!(checkpoints::list))
         .routes(routes!(

@@ -125,6 +125,8 @@ pub struct Definition {
     pub encoder_type: EncoderType,
     /// How.
     pub hyperparameters: Hyperparameters,
+    /// A SAELens directory whose autoencoder is taken, instead of training one.
+    pub import_from: Option<String>,
 }
 
 /// A training, as its events tell.

@@ -34,6 +34,7 @@ fn queue() -> TrainingCommand {
             training_steps: STEPS as u32,
             ..Hyperparameters::default()
         },
+        import_from: None,
     })
 }
 
@@ -537,4 +538,28 @@ fn what_is_out_of_range_is_refused_by_name() {
         .decide(TrainingCommand::Queue(asked))
         .unwrap_err();
     assert!(refusal.to_string().contains("learningRate"), "{refusal}");
+}
+
+#[test]
+fn an_autoencoder_from_elsewhere_is_a_training_without_steps() {
+    let mut training = Training::default();
+    let import = TrainingCommand::Queue(QueueTraining {
+        model_id: model_id(),
+        dataset_id: dataset_id(),
+        encoder_type: EncoderType::Transcoder,
+        // No steps: what would be refused of a training.
+        hyperparameters: Hyperparameters {
+            training_steps: 0,
+            hook: Hook::Mlp,
+            ..Hyperparameters::default()
+        },
+        import_from: Some("/srv/autoencoders/a".into()),
+    });
+    act(&mut training, import).unwrap();
+    assert_eq!(training.total_steps(), 0);
+    act(&mut training, claim(0)).unwrap();
+    act(&mut training, report(1, 1, started(0))).unwrap();
+    act(&mut training, report(1, 2, Record::Completed(finished(0)))).unwrap();
+    assert_eq!(training.status(), TrainingStatus::Completed);
+    assert!(training.result().is_some());
 }

@@ -80,6 +80,9 @@ pub enum Command {
     Preset(PresetCommand),
     /// Queue a training
     Train(Box<TrainArguments>),
+    /// Autoencoders that come from elsewhere, or go there
+    #[command(subcommand)]
+    Autoencoder(AutoencoderCommand),
     /// List trainings, the newest first
     Ls(ListArguments),
     /// Show a training (or a model or dataset)
@@ -206,6 +209,35 @@ pub enum ModelCommand {
         /// The request.
         #[command(flatten)]
         request: RequestArguments,
+    },
+}
+
+/// Autoencoders that come from elsewhere, or go there.
+#[derive(Debug, Subcommand)]
+pub enum AutoencoderCommand {
+    /// Take an autoencoder that another program trained: a directory that SAELens wrote
+    Import {
+        /// The directory
+        path: PathBuf,
+        /// The model whose activations it reads: its id or name
+        #[arg(long)]
+        model: String,
+        /// The dataset on which its features are to be looked for: its id or name
+        #[arg(long)]
+        dataset: String,
+        /// Follow it until it is there
+        #[arg(long)]
+        watch: bool,
+        /// A name for this request: given again, the request is not done again
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+    },
+    /// Copy the autoencoder of a training into a new directory, which SAELens loads
+    Export {
+        /// The training's id
+        training: String,
+        /// The directory to make
+        directory: PathBuf,
     },
 }
 

@@ -357,7 +357,7 @@ pub(super) fn print(table: &Table, nothing: &str, output: Output) {
 }
 
 /// A path as the daemon will understand it, which has a working directory of its own.
-fn absolute(client: &Client, path: &Path) -> Result<String, Failure> {
+pub(super) fn absolute(client: &Client, path: &Path) -> Result<String, Failure> {
     let path = if client.is_local() {
         std::path::absolute(path).map_err(|error| {
             Failure::usage("path_invalid", format!("{}: {error}", path.display()))

@@ -104,6 +104,7 @@ impl Commands {
             dataset_id: DatasetId::new(dataset_id)?,
             encoder_type: wanted.encoder_type,
             hyperparameters,
+            import_from: None,
         });
         self.execute::<Training>(id.as_str(), queue, caller, ROUTE, Some(&content))
             .await

@@ -54,6 +54,16 @@ pub enum SourceError {
         /// What is missing or wrong.
         problem: String,
     },
+    /// Not an autoencoder.
+    #[error(
+        "path: {path} is not an autoencoder that can be read: {problem}; it must be a directory as SAELens 6 writes it"
+    )]
+    NotAnAutoencoder {
+        /// Which.
+        path: String,
+        /// What is missing or wrong.
+        problem: String,
+    },
     /// The operating system says no.
     #[error("path: {path} could not be looked at: {source}")]
     Io {
@@ -75,11 +85,12 @@ impl SourceError {
             Self::Empty(_) => "path_empty",
             Self::TooMany(_) => "path_too_large",
             Self::NotAModel { .. } => "not_a_model",
+            Self::NotAnAutoencoder { .. } => "not_an_autoencoder",
             Self::Io { .. } => "path_not_accessible",
         }
     }
 
-    fn io(path: &Path, source: io::Error) -> Self {
+    pub(in crate::commands) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.display().to_string();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing(path),

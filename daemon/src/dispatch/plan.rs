@@ -14,8 +14,8 @@ use trainmaster_domain::{
     run::{
         control::Request,
         spec::{
-            self, ActivationCache, Extract, Generate, InspectModel, PrepareDataset, ResumeFrom,
-            Steering, Train,
+            self, ActivationCache, Extract, Generate, ImportAutoencoder, InspectModel,
+            PrepareDataset, ResumeFrom, Steering, Train,
         },
     },
     training::{Definition, ResultFiles, Training, TrainingStatus},
@@ -124,6 +124,20 @@ async fn plan_training(
     else {
         return Ok(waits_for_model(model_id, &model));
     };
+    if let Some(source_path) = &definition.import_from {
+        let Ok(training_id) = id.parse() else {
+            return Ok(Readiness::Nothing);
+        };
+        return Ok(ready(
+            spec::Work::ImportAutoencoder(ImportAutoencoder {
+                training_id,
+                source_path: source_path.clone(),
+                model_path: files.file_path.clone(),
+            }),
+            training.attempts(),
+            training.requested(),
+        ));
+    }
     let dataset_id = definition.dataset_id.as_str();
     let dataset = log.load::<Dataset>(dataset_id).await?.state;
     let Some(tokenized_path) = dataset.tokenized_path() else {

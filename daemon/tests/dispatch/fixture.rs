@@ -148,6 +148,7 @@ impl World {
                 training_steps: 4,
                 ..Hyperparameters::default()
             },
+            import_from: None,
         });
         self.execute::<Training>(id, command).await;
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod access;
+mod autoencoders;
 mod bad_input;
 mod client;
 mod events;

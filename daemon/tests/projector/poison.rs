@@ -14,6 +14,7 @@ fn orphan() -> Command {
         dataset_id: DatasetId::new("ds_nobody_knows").unwrap(),
         encoder_type: EncoderType::Sparse,
         hyperparameters: Hyperparameters::default(),
+        import_from: None,
     };
     Command::Training("tr_orphan".to_owned(), TrainingCommand::Queue(queue))
 }

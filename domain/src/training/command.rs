@@ -45,6 +45,8 @@ pub struct QueueTraining {
     pub encoder_type: EncoderType,
     /// How.
     pub hyperparameters: Hyperparameters,
+    /// A SAELens directory whose autoencoder is taken as the result, instead of training one.
+    pub import_from: Option<String>,
 }
 
 /// Why a command is refused.

@@ -59,8 +59,11 @@ pub struct Queued {
     pub encoder_type: EncoderType,
     /// How.
     pub hyperparameters: Hyperparameters,
-    /// Steps to do.
+    /// Steps to do; 0 for an autoencoder that was trained elsewhere.
     pub total_steps: u64,
+    /// A SAELens directory whose autoencoder is taken as the result, instead of training one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import_from: Option<String>,
 }
 
 /// A run goes on from a step.

@@ -193,6 +193,7 @@ pub fn every_event() -> Vec<Event> {
             encoder_type: EncoderType::Sparse,
             hyperparameters: Hyperparameters::default(),
             total_steps: 10_000,
+            import_from: None,
         }),
         TrainingEvent::TrainingClaimed(claimed(1)),
         TrainingEvent::TrainingStarted(training::Started {

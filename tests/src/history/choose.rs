@@ -88,6 +88,7 @@ impl History {
                 learning_rate: 0.0001 + self.draw.fraction(),
                 ..Hyperparameters::default()
             },
+            import_from: None,
         };
         Command::Training(id, TrainingCommand::Queue(queue))
     }

@@ -16,7 +16,10 @@ impl Training {
         if self.status != TrainingStatus::Absent {
             return Err(TrainingRefusal::Exists);
         }
-        queue.hyperparameters.validate()?;
+        // Nobody trains what was trained elsewhere.
+        if queue.import_from.is_none() {
+            queue.hyperparameters.validate()?;
+        }
         let hooks = queue.hyperparameters.sites(0);
         if queue.encoder_type != EncoderType::Sparse
             && hooks.iter().any(|site| site.hook != Hook::Mlp)
@@ -27,7 +30,11 @@ impl Training {
             model_id: queue.model_id,
             dataset_id: queue.dataset_id,
             encoder_type: queue.encoder_type,
-            total_steps: u64::from(queue.hyperparameters.training_steps),
+            total_steps: match &queue.import_from {
+                None => u64::from(queue.hyperparameters.training_steps),
+                Some(_) => 0,
+            },
+            import_from: queue.import_from,
             hyperparameters: queue.hyperparameters,
         })])
     }
@@ -43,6 +50,7 @@ impl Training {
             dataset_id: queued.dataset_id.clone(),
             encoder_type: queued.encoder_type,
             hyperparameters: queued.hyperparameters.clone(),
+            import_from: queued.import_from.clone(),
         });
         true
     }
