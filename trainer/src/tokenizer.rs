@@ -1,6 +1,10 @@
 //! The tokenizer that belongs to a language model: a Hugging Face `tokenizer.json`, or the vocabulary inside a GGUF file.
 
+mod files;
 mod from_gguf;
+
+pub(crate) use files::TokenizerFiles;
+pub(crate) use from_gguf::begins_with_bos;
 
 use crate::language_model::{Checkpoint, LanguageModelError};
 use serde_json::Value;
@@ -220,56 +224,6 @@ impl Tokenizer {
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
-}
-
-/// What a directory needs to have the tokenizer of another model.
-pub(crate) struct TokenizerFiles {
-    /// Names and contents.
-    pub(crate) files: Vec<(&'static str, Vec<u8>)>,
-    /// What `config.json` has to say beside.
-    pub(crate) ids: Vec<(&'static str, u32)>,
-}
-
-/// The tokenizer of a model, as files of a Hugging Face directory. None where the model has none.
-///
-/// # Errors
-/// [`LanguageModelError`], also where a GGUF file's tokenizer is not known.
-pub(crate) fn files_of(source: &Checkpoint) -> Result<TokenizerFiles, LanguageModelError> {
-    let Checkpoint::Gguf(file) = source else {
-        let mut files = Vec::new();
-        for name in ["tokenizer.json", "tokenizer_config.json"] {
-            let path = source.path().join(name);
-            match std::fs::read(&path) {
-                Ok(bytes) => files.push((name, bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(source) => return Err(LanguageModelError::FileMissing { path, source }),
-            }
-        }
-        let ids = Vec::new();
-        return Ok(TokenizerFiles { files, ids });
-    };
-    if !file.metadata().contains_key("tokenizer.ggml.model") {
-        let (files, ids) = (Vec::new(), Vec::new());
-        return Ok(TokenizerFiles { files, ids });
-    }
-    let described = from_gguf::describe(file).map_err(|error| match error {
-        TokenizerError::Model(error) => error,
-        other => LanguageModelError::Unsupported {
-            path: file.path().to_owned(),
-            detail: other.to_string(),
-        },
-    })?;
-    let ids = [
-        ("bos_token_id", described.bos),
-        ("eos_token_id", described.eos),
-    ];
-    Ok(TokenizerFiles {
-        files: vec![("tokenizer.json", described.json.to_string().into_bytes())],
-        ids: ids
-            .into_iter()
-            .filter_map(|(role, id)| Some((role, id?)))
-            .collect(),
-    })
 }
 
 /// A token's text: a string, or an object with it.

@@ -10,7 +10,7 @@ use std::{
 };
 use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::language_model::{
-    Checkpoint, HookPoint, KvCache, LanguageModel, LoadOptions, Site, inspect,
+    Checkpoint, Family, HookPoint, KvCache, LanguageModel, LoadOptions, Site, inspect,
 };
 
 /// Each model, the architecture that it is registered as, and its parameters by transformers' count.
@@ -163,6 +163,36 @@ fn the_logit_lens_is_the_part_of_the_head_that_is_linear() {
         let promoted = model.promoted(&direction.unsqueeze(0)).unwrap().get(0);
         let error = relative_error(&(promoted * 2.0 / scale), &difference);
         assert!(error < 1e-4, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn hooks_have_the_names_of_transformer_lens_and_transformers() {
+    let point = |site| HookPoint { layer: 3, site };
+    let names = SITES.map(|(site, _)| point(site).name());
+    assert_eq!(
+        names,
+        [
+            "blocks.3.hook_attn_out",
+            "blocks.3.mlp.hook_in",
+            "blocks.3.hook_mlp_out",
+            "blocks.3.hook_resid_post"
+        ]
+    );
+    for (family, attention) in [
+        (Family::Llama, "model.layers.3.self_attn"),
+        (Family::Gpt2, "transformer.h.3.attn"),
+        (Family::GptNeox, "gpt_neox.layers.3.attention"),
+        (Family::Phi, "model.layers.3.self_attn"),
+    ] {
+        let name = point(Site::AttentionOutput).module_name(family);
+        assert_eq!(name, attention);
+        let layer = point(Site::Residual).module_name(family);
+        assert_eq!(
+            point(Site::MlpInput).module_name(family),
+            format!("{layer}.mlp")
+        );
+        assert!(name.starts_with(&layer));
     }
 }
 

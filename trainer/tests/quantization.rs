@@ -11,6 +11,7 @@ use std::{
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::model::Quantization;
 use trainmaster_trainer::{
+    generation::Conventions,
     language_model::{
         Checkpoint, HookPoint, KvCache, LanguageModel, LoadOptions, NextTokenLoss, QuantizedFiles,
         Site, inspect, quantize,
@@ -315,6 +316,14 @@ fn a_gguf_file_is_quantised_with_its_tokenizer() {
         (theirs.bos(), theirs.separator()),
         (ours.bos(), ours.separator())
     );
+    let conventions = |path: &Path, tokenizer| {
+        let conventions = Conventions::of(path, tokenizer).unwrap();
+        format!("{conventions:?}")
+    };
+    assert_eq!(
+        conventions(&gguf, &theirs),
+        conventions(directory.path(), &ours)
+    );
     let directory_model = tests("tiny-llama");
     let (directory, _) = quantized(&directory_model, Quantization::Q4);
     assert_eq!(
@@ -525,6 +534,12 @@ fn smollm2_loses_next_to_nothing() {
         let model = load(directory.path(), Kind::Float);
         let tokenizer = Tokenizer::open(directory.path()).unwrap();
         let found = loss_on_emma(&model, &tokenizer, 4).mean();
+        let conventions = Conventions::of(directory.path(), &tokenizer).unwrap();
+        assert!(
+            conventions
+                .chat_template
+                .is_some_and(|text| text.contains("<|im_start|>"))
+        );
         let bytes = files.disk_size_bytes;
         println!(
             "{}: {found:.4} nats, {exact:.4} before; {bytes} bytes",

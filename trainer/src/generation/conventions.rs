@@ -2,7 +2,7 @@
 
 use super::GenerationError;
 use crate::language_model::{Checkpoint, Gguf, whole};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, begins_with_bos};
 use candle_core::quantized::gguf_file;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -46,17 +46,7 @@ impl Conventions {
             _ => None,
         };
         let id = |key: &str| -> Option<u32> { whole(metadata.get(key)?)?.try_into().ok() };
-        // What llama.cpp does where the file does not say.
-        let begins = match metadata.get("tokenizer.ggml.add_bos_token") {
-            Some(gguf_file::Value::Bool(begins)) => *begins,
-            _ => {
-                text("tokenizer.ggml.model") == Some("llama")
-                    || matches!(
-                        text("tokenizer.ggml.pre"),
-                        Some("llama-bpe" | "llama3" | "llama-v3")
-                    )
-            }
-        };
+        let begins = begins_with_bos(file);
         let end = id("tokenizer.ggml.eos_token_id");
         Ok(Self {
             begin: tokenizer.bos().filter(|_| begins),

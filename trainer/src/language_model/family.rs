@@ -46,6 +46,25 @@ impl Family {
         }
     }
 
+    /// transformers' name of a layer.
+    pub(super) fn layer_name(self, layer: usize) -> String {
+        let layers = match self {
+            Self::Llama | Self::Phi => "model.layers",
+            Self::Gpt2 => "transformer.h",
+            Self::GptNeox => "gpt_neox.layers",
+        };
+        format!("{layers}.{layer}")
+    }
+
+    /// transformers' name of attention in a layer.
+    pub(super) fn attention_name(self) -> &'static str {
+        match self {
+            Self::Llama | Self::Phi => "self_attn",
+            Self::Gpt2 => "attn",
+            Self::GptNeox => "attention",
+        }
+    }
+
     /// Whether somebody who registered a model as `architecture` meant this family.
     pub fn is_called(self, architecture: &str) -> bool {
         let name = architecture.to_lowercase().replace(['_', '-'], "");

@@ -1,5 +1,6 @@
 //! Places in the forward pass whose activations can be read and replaced.
 
+use super::Family;
 use tch::{TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hook;
 
@@ -34,6 +35,29 @@ pub struct HookPoint {
     pub layer: usize,
     /// Where in it.
     pub site: Site,
+}
+
+impl HookPoint {
+    /// TransformerLens's name of it.
+    pub fn name(self) -> String {
+        let site = match self.site {
+            Site::Residual => "hook_resid_post",
+            Site::MlpOutput => "hook_mlp_out",
+            Site::MlpInput => "mlp.hook_in",
+            Site::AttentionOutput => "hook_attn_out",
+        };
+        format!("blocks.{}.{site}", self.layer)
+    }
+
+    /// The module of transformers whose output it is (of [`Site::MlpInput`], whose input).
+    pub fn module_name(self, family: Family) -> String {
+        let layer = family.layer_name(self.layer);
+        match self.site {
+            Site::Residual => layer,
+            Site::MlpInput | Site::MlpOutput => format!("{layer}.mlp"),
+            Site::AttentionOutput => format!("{layer}.{}", family.attention_name()),
+        }
+    }
 }
 
 /// Sees the activation at every hook, `[batch, length, hidden]`, as the pass gets there, and may return another of the same

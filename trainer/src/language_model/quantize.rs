@@ -6,7 +6,7 @@ use super::{
     quantized_directory::{FORMAT, MARK, Mark, RotaryPairs, WEIGHTS},
     quantized_weight::{QuantizedWeight, Scheme, dtype},
 };
-use crate::tokenizer;
+use crate::tokenizer::TokenizerFiles;
 use serde_json::{Map, Value, json};
 use std::{
     collections::HashMap,
@@ -59,9 +59,9 @@ pub fn quantize(
         write_synced(&directory.join(name), |file| file.write_all(bytes))
     };
     let mut config = source.config_json()?;
-    let tokenizer = tokenizer::files_of(source)?;
-    for (role, id) in tokenizer.ids {
-        config.insert(role.to_owned(), id.into());
+    let tokenizer = TokenizerFiles::of(source)?;
+    for (field, value) in tokenizer.config {
+        config.insert(field.to_owned(), value);
     }
     let mark = Mark {
         format: FORMAT,

@@ -8,7 +8,7 @@ use crate::autoencoder::{
     sae_lens::Provenance,
 };
 use crate::dataset::TokenizedDataset;
-use crate::language_model::{HookPoint, LanguageModel, LoadOptions, Site};
+use crate::language_model::{HookPoint, LanguageModel, LoadOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -80,17 +80,10 @@ impl ModelActivations {
 
     /// Which activations these are, as SAELens says it.
     pub(super) fn provenance(&self, train: &Train) -> Provenance {
-        let layer = self.point.layer;
-        let (hook, module) = match self.point.site {
-            Site::Residual => ("hook_resid_post", ""),
-            Site::MlpOutput => ("hook_mlp_out", ".mlp"),
-            Site::MlpInput => ("mlp.hook_in", ".mlp"),
-            Site::AttentionOutput => ("hook_attn_out", ".self_attn"),
-        };
         Provenance {
             model_name: train.model_name.clone(),
-            hook_name: format!("blocks.{layer}.{hook}"),
-            hf_hook_name: format!("model.layers.{layer}{module}"),
+            hook_name: self.point.name(),
+            hf_hook_name: self.point.module_name(self.model.config().family),
             hook_name_out: None,
             hf_hook_name_out: None,
             context_size: self.dataset.context_length() as i64,

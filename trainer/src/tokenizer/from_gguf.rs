@@ -54,6 +54,29 @@ pub(super) fn describe(file: &Gguf) -> Result<Described, TokenizerError> {
     })
 }
 
+/// Whether texts begin with the beginning-of-sequence token; what llama.cpp does where the file does not say.
+pub(crate) fn begins_with_bos(file: &Gguf) -> bool {
+    let text = |key: &str| match file.metadata().get(key) {
+        Some(Value::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match file.metadata().get("tokenizer.ggml.add_bos_token") {
+        Some(Value::Bool(begins)) => *begins,
+        _ => {
+            text("tokenizer.ggml.model") == Some("llama")
+                || matches!(
+                    text("tokenizer.ggml.pre"),
+                    Some("llama-bpe" | "llama3" | "llama-v3")
+                )
+        }
+    }
+}
+
+/// The token of a role: `bos`, `eos`, `eot` or `eom`.
+pub(super) fn token_id(file: &Gguf, role: &str) -> Option<u32> {
+    Reader { file }.id(&format!("tokenizer.ggml.{role}_token_id"))
+}
+
 fn byte_level(reader: &Reader<'_>, tokens: &[String]) -> Result<serde_json::Value, TokenizerError> {
     let pre = match reader.file.metadata().get("tokenizer.ggml.pre") {
         Some(Value::String(pre)) => pre.as_str(),

@@ -65,7 +65,8 @@ pub(super) fn config(json: Value) -> Result<ModelConfig, ConfigFault> {
 pub(super) fn plan(config: &ModelConfig) -> Plan {
     let norm = |name: String| NormPlan { name, biased: true };
     let layer = |number: usize| {
-        let at = |part: &str| format!("transformer.h.{number}.{part}");
+        let name = config.family.layer_name(number);
+        let at = |part: &str| format!("{name}.{part}");
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let product = |part: &str, outputs, inputs| {
             Product::new(at(part), outputs, inputs, true).inputs_first()

@@ -67,7 +67,8 @@ pub(super) fn config(json: Value) -> Result<ModelConfig, ConfigFault> {
 pub(super) fn plan(config: &ModelConfig) -> Plan {
     let norm = |name: String| NormPlan { name, biased: true };
     let layer = |number: usize| {
-        let at = |part: &str| format!("gpt_neox.layers.{number}.{part}");
+        let name = config.family.layer_name(number);
+        let at = |part: &str| format!("{name}.{part}");
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let biased = config.attention_bias;
         LayerPlan {

@@ -69,7 +69,8 @@ pub(super) fn plan(config: &ModelConfig) -> Plan {
         biased: false,
     };
     let layer = |number: usize| {
-        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let name = config.family.layer_name(number);
+        let at = |part: &str| format!("{name}.{part}");
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let (heads, shared) = (config.num_attention_heads, config.num_key_value_heads);
         let attention = |part: &str, outputs, inputs| {

@@ -76,7 +76,8 @@ pub(super) fn config(json: Value) -> Result<ModelConfig, ConfigFault> {
 pub(super) fn plan(config: &ModelConfig) -> Plan {
     let norm = |name: String| NormPlan { name, biased: true };
     let layer = |number: usize| {
-        let at = |part: &str| format!("model.layers.{number}.{part}");
+        let name = config.family.layer_name(number);
+        let at = |part: &str| format!("{name}.{part}");
         let product = |part: &str, outputs, inputs| Product::new(at(part), outputs, inputs, true);
         let (hidden, wide) = (config.hidden_size, config.intermediate_size);
         let (heads, shared) = (config.num_attention_heads, config.num_key_value_heads);
