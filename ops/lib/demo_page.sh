@@ -16,8 +16,13 @@ show_page() {
 $(psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --host "$sockets" --username trainmaster --dbname trainmaster \
         --variable training="$1" --file "$here/demo.sql")
 
+$(steer "$1" | sed 's/^/  /')
+
 The autoencoder: a directory that SAELens loads (SAE.load_from_disk)
 $(cd "$result" && printf '  %s\n' "$result" && du --apparent-size -h -- * | sed 's/^/  /')
+
+A report with curves, a histogram and the best features
+  $(trainmaster report "$1" --output "$state/report.html" >/dev/null && printf '%s' "$state/report.html")
 
 The log, checked event by event
 $(trainmaster log verify | sed 's/^/  /')
@@ -29,6 +34,7 @@ Look for yourself$([[ $keep == yes ]] || printf ', while the daemon runs: ops/de
   psql -h $sockets -U trainmaster trainmaster
     SELECT version, type, recorded_at, payload FROM log.events WHERE stream_id = '$1' ORDER BY version;
   $programs/trainmaster --state-dir $state events $1
+  $programs/trainmaster --state-dir $state feature ls $1
   The queries of this page: ops/demo.sql
 PAGE
 }

@@ -5,6 +5,8 @@
 
 demo_model=SmolLM2-135M
 demo_dataset=books
+demo_prompt='The most important thing about the house was'
+demo_strength=3
 watcher='' pauser=''
 
 status_of() {
@@ -100,6 +102,27 @@ train_to_the_end() {
     fi
     watch "$1"
     expect_status "$1" completed
+}
+
+# find_features TRAINING: by an extraction, unless there are some.
+find_features() {
+    [[ $(trainmaster feature ls "$1" --limit 1 --json | json 'len(it)') == 0 ]] || return 0
+    say "looking for its features: which texts make each latent fire"
+    "$programs/trainmaster" --state-dir "$state" extract "$1" --max-samples 600 --wait >&2 &
+    watcher=$!
+    wait "$watcher" || fail "The features were not found." "The daemon's log: $daemon_log"
+    watcher=
+}
+
+# The text of the page that steers: steer TRAINING. The feature is the one that scores best among those that are rare enough to mean
+# something.
+steer() {
+    local feature
+    feature=$(trainmaster feature ls "$1" --sort interpretability_score --limit 1 --max-frequency 0.05 --json |
+        json 'it[0]["id"]')
+    printf 'Steered by feature %s (%s)\n\n' "$feature" \
+        "$(trainmaster feature show "$feature" --json | json 'it["name"]')"
+    trainmaster generate --training "$1" --feature "$feature=$demo_strength" --max-tokens 40 --seed 1 "$demo_prompt"
 }
 
 # What runs would go on without its daemon, as it should in earnest; the demo leaves nothing behind.
