@@ -1,14 +1,20 @@
-//! A dataset: downloading → ingesting → tokenizing → ready; any but ready → error; error → the stage that failed.
+//! A dataset: downloading → ingesting → tokenizing → ready; any but ready → error; error → the stage that failed; ready →
+//! tokenizing, for a further model.
 
 mod event;
+mod evolve;
 mod report;
 
-pub use event::{DatasetEvent, Downloaded, Ingested, Progressed, Registered, Tokenized};
+pub use event::{
+    DatasetEvent, Downloaded, Ingested, Progressed, Registered, TokenizationRequested, Tokenized,
+};
 
 use crate::{
     Aggregate, Category, Event,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
+    hub::InvalidHubName,
+    id::ModelId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +25,7 @@ pub enum DatasetSource {
     HuggingFace,
     /// Files of this machine.
     Local,
-    /// Made by a program.
+    /// Text that the user made: given in the request itself, or files that they call so.
     Custom,
 }
 
@@ -69,7 +75,7 @@ impl DatasetStatus {
     }
 
     const fn is_running(self) -> bool {
-        matches!(self, Self::Ingesting | Self::Tokenizing)
+        matches!(self, Self::Downloading | Self::Ingesting | Self::Tokenizing)
     }
 }
 
@@ -83,7 +89,11 @@ pub enum DatasetCommand {
         /// Where it is.
         files: Downloaded,
     },
-    /// Take it, to read and tokenise it.
+    /// Fetch it from the hub, then work with it.
+    RegisterHub(Registered),
+    /// Tokenise it for this model, too.
+    Tokenize(ModelId),
+    /// Take it, to fetch, read and tokenise it.
     Claim(Claim),
     /// Hear what its run says.
     Report(Box<Report>),
@@ -121,6 +131,9 @@ pub enum DatasetRefusal {
     /// A context length that no model has.
     #[error("the context length must be 2 to 1048576 tokens; it is {0}")]
     ContextLength(u32),
+    /// A repository that the hub could not have.
+    #[error(transparent)]
+    Hub(#[from] InvalidHubName),
     /// About leases.
     #[error(transparent)]
     Lease(#[from] LeaseRefusal),
@@ -137,8 +150,18 @@ pub struct Dataset {
     interrupted: DatasetStatus,
     registered: Option<Registered>,
     files: Option<Downloaded>,
-    tokenized_path: Option<String>,
+    content_sha256: Option<String>,
+    /// The model that it is being tokenised for, or was last.
+    tokenizer: Option<ModelId>,
+    tokenized: Vec<TokenizedFor>,
     attempts: Attempts,
+}
+
+/// Tokens for a model.
+#[derive(Clone, Debug, PartialEq)]
+struct TokenizedFor {
+    model: ModelId,
+    path: String,
 }
 
 impl Dataset {
@@ -157,10 +180,27 @@ impl Dataset {
     pub const fn files(&self) -> Option<&Downloaded> {
         self.files.as_ref()
     }
-    /// Where its packed sequences are, once it is ready.
+    /// The hash of its text, once it has been read.
     #[must_use]
-    pub fn tokenized_path(&self) -> Option<&str> {
-        self.tokenized_path.as_deref()
+    pub fn content_sha256(&self) -> Option<&str> {
+        self.content_sha256.as_deref()
+    }
+    /// The model that it is being tokenised for, or was last.
+    #[must_use]
+    pub const fn tokenizer(&self) -> Option<&ModelId> {
+        self.tokenizer.as_ref()
+    }
+    /// Where the packed sequences are that were made last.
+    #[must_use]
+    pub fn latest_tokenized_path(&self) -> Option<&str> {
+        self.tokenized.last().map(|latest| latest.path.as_str())
+    }
+    /// Where its packed sequences for a model are, once there are any. They stay when it is tokenised for another.
+    #[must_use]
+    pub fn tokenized_for(&self, model: &str) -> Option<&str> {
+        let mut all = self.tokenized.iter();
+        all.find(|tokenized| tokenized.model.as_str() == model)
+            .map(|tokenized| tokenized.path.as_str())
     }
     /// Claims, leases, losses.
     #[must_use]
@@ -178,26 +218,57 @@ impl Dataset {
         registered: Registered,
         files: Downloaded,
     ) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
-        if self.status != DatasetStatus::Absent {
-            return Err(DatasetRefusal::Exists);
-        }
-        let texts = [
-            ("name", registered.name.as_str(), 500),
-            ("text column", registered.text_column.as_str(), 255),
-            ("path", files.file_path.as_str(), 1000),
-        ];
-        for (field, text, most) in texts {
-            if text.trim().is_empty() || text.chars().count() > most {
-                return Err(DatasetRefusal::Text { field, most });
-            }
-        }
-        if !(2..=1 << 20).contains(&registered.context_length) {
-            return Err(DatasetRefusal::ContextLength(registered.context_length));
-        }
+        self.check(&registered)?;
+        check_text("path", &files.file_path, 1000)?;
         Ok(vec![
             DatasetEvent::DatasetRegistered(registered),
             DatasetEvent::DatasetDownloaded(files),
         ])
+    }
+
+    fn register_hub(&self, registered: Registered) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
+        self.check(&registered)?;
+        let Some(hub) = &registered.hub else {
+            return Err(DatasetRefusal::Text {
+                field: "repository",
+                most: 200,
+            });
+        };
+        hub.check()?;
+        Ok(vec![DatasetEvent::DatasetRegistered(registered)])
+    }
+
+    fn check(&self, registered: &Registered) -> Result<(), DatasetRefusal> {
+        if self.status != DatasetStatus::Absent {
+            return Err(DatasetRefusal::Exists);
+        }
+        check_text("name", &registered.name, 500)?;
+        check_text("text column", &registered.text_column, 255)?;
+        if !(2..=1 << 20).contains(&registered.context_length) {
+            return Err(DatasetRefusal::ContextLength(registered.context_length));
+        }
+        Ok(())
+    }
+
+    /// What it is tokenised for already stays as it is: trainings count on it. An error in tokenising for one model is no
+    /// reason not to try another.
+    fn tokenize(&self, model: ModelId) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
+        let may = self.status == DatasetStatus::Ready || self.is_in_error_of_tokenizing();
+        if !may {
+            return Err(self.not_allowed("tokenized again"));
+        }
+        if self.status == DatasetStatus::Ready && self.tokenized_for(model.as_str()).is_some() {
+            return Ok(vec![]);
+        }
+        Ok(vec![DatasetEvent::DatasetTokenizationRequested(
+            TokenizationRequested {
+                tokenizer_model_id: model,
+            },
+        )])
+    }
+
+    fn is_in_error_of_tokenizing(&self) -> bool {
+        self.status == DatasetStatus::Error && self.interrupted == DatasetStatus::Tokenizing
     }
 
     fn claim(&self, claim: &Claim) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
@@ -254,6 +325,8 @@ impl Aggregate for Dataset {
             DatasetCommand::RegisterLocal { registered, files } => {
                 self.register_local(registered, files)
             }
+            DatasetCommand::RegisterHub(registered) => self.register_hub(registered),
+            DatasetCommand::Tokenize(model) => self.tokenize(model),
             DatasetCommand::Claim(claim) => self.claim(&claim),
             DatasetCommand::Report(report) => self.report(*report),
             DatasetCommand::LoseLease(loss) => self.lose_lease(&loss),
@@ -262,68 +335,15 @@ impl Aggregate for Dataset {
     }
 
     fn evolve(&mut self, event: &DatasetEvent) -> Result<(), IllegalTransition> {
-        use DatasetStatus::{Absent, Downloading, Error, Ingesting, Ready, Tokenizing};
-        let holder = |lease| self.attempts.live && lease == self.attempts.lease;
-        match (event, self.status) {
-            (DatasetEvent::DatasetRegistered(registered), Absent) => {
-                self.registered = Some(registered.clone());
-                self.status = Downloading;
-            }
-            (DatasetEvent::DatasetDownloaded(files), Downloading) => {
-                self.files = Some(files.clone());
-                self.status = Ingesting;
-            }
-            (DatasetEvent::DatasetClaimed(claimed), Ingesting | Tokenizing)
-                if !self.attempts.live && claimed.lease == self.attempts.lease.next() =>
-            {
-                self.attempts.on_claimed(claimed);
-            }
-            (DatasetEvent::DatasetProgressed(progressed), Ingesting | Tokenizing)
-                if holder(progressed.lease) =>
-            {
-                self.attempts.on_heard(progressed.seq);
-            }
-            (DatasetEvent::DatasetIngested(ingested), Ingesting) if holder(ingested.lease) => {
-                self.attempts.on_heard(ingested.seq);
-                self.status = Tokenizing;
-            }
-            (DatasetEvent::DatasetTokenized(tokenized), Tokenizing) if holder(tokenized.lease) => {
-                self.attempts.on_ended(tokenized.seq);
-                self.attempts.crashes = 0;
-                self.tokenized_path = Some(tokenized.tokenized_path.clone());
-                self.status = Ready;
-            }
-            (DatasetEvent::DatasetFailed(failed), Ingesting | Tokenizing | Error)
-                if failed.lease == self.attempts.lease =>
-            {
-                if self.status != Error {
-                    self.interrupted = self.status;
-                    self.attempts.on_lost();
-                }
-                self.attempts.on_ended(failed.seq);
-                self.status = Error;
-            }
-            (DatasetEvent::DatasetLeaseExpired(expired), Ingesting | Tokenizing)
-                if holder(expired.lease) =>
-            {
-                self.attempts.on_lost();
-                self.interrupted = self.status;
-                self.status = Error;
-            }
-            (DatasetEvent::DatasetRetried(retried), Error) => {
-                self.attempts.on_retried(retried);
-                self.status = self.interrupted;
-            }
-            (event, status) => {
-                return Err(IllegalTransition {
-                    category: Category::Dataset,
-                    status: status.as_str(),
-                    event: event.event_type(),
-                });
-            }
-        }
-        Ok(())
+        self.apply(event)
     }
+}
+
+fn check_text(field: &'static str, text: &str, most: usize) -> Result<(), DatasetRefusal> {
+    if text.trim().is_empty() || text.chars().count() > most {
+        return Err(DatasetRefusal::Text { field, most });
+    }
+    Ok(())
 }
 
 impl From<DatasetEvent> for Event {

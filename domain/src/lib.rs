@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod envelope;
 pub mod extraction_template;
 pub mod feature;
+pub mod hub;
 pub mod hyperparameters;
 pub mod id;
 pub mod job;

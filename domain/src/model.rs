@@ -1,14 +1,17 @@
-//! A language model: downloading → loading → ready; any but ready → error; error → downloading, by a retry.
+//! A language model: downloading → loading → (quantizing →) ready; any but ready → error; error → the stage that failed, by a
+//! retry.
 
 mod event;
+mod evolve;
+mod report;
 
-pub use event::{Downloaded, Inspected, ModelEvent, Registered};
+pub use event::{Downloaded, Inspected, ModelEvent, Progressed, Quantized, Registered};
 
 use crate::{
     Aggregate, Category, Event,
-    attempt::{AfterFailure, Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
+    attempt::{Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
-    run::journal::Record,
+    hub::InvalidHubName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +46,7 @@ impl Quantization {
 }
 
 /// The status of a model, as the tables hold it, and `Absent` before the first event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelStatus {
     /// Nothing has happened.
@@ -74,6 +77,10 @@ impl ModelStatus {
             Self::Error => "error",
         }
     }
+
+    const fn is_running(self) -> bool {
+        matches!(self, Self::Downloading | Self::Loading | Self::Quantizing)
+    }
 }
 
 /// What can be asked of a model.
@@ -86,7 +93,9 @@ pub enum ModelCommand {
         /// Where it is.
         files: Downloaded,
     },
-    /// Take it, to look at its files.
+    /// Fetch it from the hub, then work with it.
+    RegisterHub(Registered),
+    /// Take it, to fetch, look at or convert its files.
     Claim(Claim),
     /// Hear what its run says.
     Report(Box<Report>),
@@ -121,6 +130,9 @@ pub enum ModelRefusal {
         /// The most characters.
         most: usize,
     },
+    /// A repository that the hub could not have.
+    #[error(transparent)]
+    Hub(#[from] InvalidHubName),
     /// About leases.
     #[error(transparent)]
     Lease(#[from] LeaseRefusal),
@@ -133,9 +145,12 @@ pub enum ModelRefusal {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     status: ModelStatus,
+    /// The status that an error interrupted.
+    interrupted: ModelStatus,
     registered: Option<Registered>,
     files: Option<Downloaded>,
     num_layers: u32,
+    quantized: Option<Quantized>,
     attempts: Attempts,
 }
 
@@ -150,7 +165,7 @@ impl Model {
     pub const fn registered(&self) -> Option<&Registered> {
         self.registered.as_ref()
     }
-    /// Where it is.
+    /// Where it is, as it came: its tokenizer is there.
     #[must_use]
     pub const fn files(&self) -> Option<&Downloaded> {
         self.files.as_ref()
@@ -160,6 +175,17 @@ impl Model {
     pub const fn num_layers(&self) -> u32 {
         self.num_layers
     }
+    /// Its converted weights, where it has such.
+    #[must_use]
+    pub const fn quantized(&self) -> Option<&Quantized> {
+        self.quantized.as_ref()
+    }
+    /// The weights that runs use: the converted ones, else those that came.
+    #[must_use]
+    pub fn weights_path(&self) -> Option<&str> {
+        let quantized = self.quantized.as_ref().map(|q| q.quantized_path.as_str());
+        quantized.or_else(|| self.files.as_ref().map(|files| files.file_path.as_str()))
+    }
     /// Claims, leases, losses.
     #[must_use]
     pub const fn attempts(&self) -> &Attempts {
@@ -168,7 +194,7 @@ impl Model {
     /// Whether it waits for a worker.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.status == ModelStatus::Loading && !self.attempts.live
+        self.status.is_running() && !self.attempts.live
     }
 
     fn register_local(
@@ -176,23 +202,35 @@ impl Model {
         registered: Registered,
         files: Downloaded,
     ) -> Result<Vec<ModelEvent>, ModelRefusal> {
-        if self.status != ModelStatus::Absent {
-            return Err(ModelRefusal::Exists);
-        }
-        let texts = [
-            ("name", registered.name.as_str(), 500),
-            ("architecture", registered.architecture.as_str(), 100),
-            ("path", files.file_path.as_str(), 1000),
-        ];
-        for (field, text, most) in texts {
-            if text.trim().is_empty() || text.chars().count() > most {
-                return Err(ModelRefusal::Text { field, most });
-            }
-        }
+        self.check(&registered)?;
+        check_text("path", &files.file_path, 1000)?;
         Ok(vec![
             ModelEvent::ModelRegistered(registered),
             ModelEvent::ModelDownloaded(files),
         ])
+    }
+
+    fn register_hub(&self, registered: Registered) -> Result<Vec<ModelEvent>, ModelRefusal> {
+        self.check(&registered)?;
+        let Some(hub) = &registered.hub else {
+            return Err(ModelRefusal::Text {
+                field: "repository",
+                most: 200,
+            });
+        };
+        hub.check()?;
+        Ok(vec![ModelEvent::ModelRegistered(registered)])
+    }
+
+    fn check(&self, registered: &Registered) -> Result<(), ModelRefusal> {
+        if self.status != ModelStatus::Absent {
+            return Err(ModelRefusal::Exists);
+        }
+        check_text("name", &registered.name, 500)?;
+        if let Some(architecture) = &registered.architecture {
+            check_text("architecture", architecture, 100)?;
+        }
+        Ok(())
     }
 
     fn claim(&self, claim: &Claim) -> Result<Vec<ModelEvent>, ModelRefusal> {
@@ -200,44 +238,6 @@ impl Model {
             Ok(vec![ModelEvent::ModelClaimed(self.attempts.claim(claim)?)])
         } else {
             Err(self.not_allowed("claimed"))
-        }
-    }
-
-    fn report(&self, report: Report) -> Result<Vec<ModelEvent>, ModelRefusal> {
-        if self.attempts.has_heard(&report.line) {
-            return Ok(vec![]);
-        }
-        let (lease, seq) = (report.line.lease, report.line.seq);
-        self.attempts.fence(lease)?;
-        match report.line.record {
-            Record::Started(_) | Record::Progress(_) => Ok(vec![]),
-            Record::ModelInspected(found) => Ok(vec![ModelEvent::ModelInspected(Inspected {
-                lease,
-                seq,
-                params_count: found.params_count,
-                memory_required_bytes: found.memory_required_bytes,
-                disk_size_bytes: found.disk_size_bytes,
-                architecture_config: found.architecture_config,
-            })]),
-            Record::Failed(failure) => {
-                let after =
-                    self.attempts
-                        .after_failure((lease, seq), failure, report.now, report.policy);
-                Ok(match after {
-                    AfterFailure::Final(failed) | AfterFailure::GivenUp(failed) => {
-                        vec![ModelEvent::ModelFailed(failed)]
-                    }
-                    AfterFailure::Again(failed, retried) => {
-                        vec![
-                            ModelEvent::ModelFailed(failed),
-                            ModelEvent::ModelRetried(retried),
-                        ]
-                    }
-                })
-            }
-            _ => Err(ModelRefusal::Unbelievable(
-                "it speaks of other work than looking at a model".to_owned(),
-            )),
         }
     }
 
@@ -285,6 +285,7 @@ impl Aggregate for Model {
             ModelCommand::RegisterLocal { registered, files } => {
                 self.register_local(registered, files)
             }
+            ModelCommand::RegisterHub(registered) => self.register_hub(registered),
             ModelCommand::Claim(claim) => self.claim(&claim),
             ModelCommand::Report(report) => self.report(*report),
             ModelCommand::LoseLease(loss) => self.lose_lease(&loss),
@@ -293,66 +294,15 @@ impl Aggregate for Model {
     }
 
     fn evolve(&mut self, event: &ModelEvent) -> Result<(), IllegalTransition> {
-        use ModelStatus::{Absent, Downloading, Error, Loading, Ready};
-        let current = |lease| lease == self.attempts.lease;
-        match (event, self.status) {
-            (ModelEvent::ModelRegistered(registered), Absent) => {
-                self.registered = Some(registered.clone());
-                self.status = Downloading;
-            }
-            (ModelEvent::ModelDownloaded(files), Downloading) => {
-                self.files = Some(files.clone());
-                self.status = Loading;
-            }
-            (ModelEvent::ModelClaimed(claimed), Loading)
-                if !self.attempts.live && claimed.lease == self.attempts.lease.next() =>
-            {
-                self.attempts.on_claimed(claimed);
-            }
-            (ModelEvent::ModelInspected(inspected), Loading)
-                if self.attempts.live && current(inspected.lease) =>
-            {
-                self.attempts.on_ended(inspected.seq);
-                self.attempts.crashes = 0;
-                let layers = &inspected.architecture_config["num_layers"];
-                self.num_layers = layers
-                    .as_u64()
-                    .and_then(|layers| u32::try_from(layers).ok())
-                    .unwrap_or(0);
-                self.status = Ready;
-            }
-            (ModelEvent::ModelFailed(failed), Loading | Error) if current(failed.lease) => {
-                if self.status == Loading {
-                    self.attempts.on_lost();
-                }
-                self.attempts.on_ended(failed.seq);
-                self.status = Error;
-            }
-            (ModelEvent::ModelLeaseExpired(expired), Loading)
-                if self.attempts.live && current(expired.lease) =>
-            {
-                self.attempts.on_lost();
-                self.status = Error;
-            }
-            (ModelEvent::ModelRetried(retried), Error) => {
-                self.attempts.on_retried(retried);
-                // Local files have not gone anywhere: what failed is reading them.
-                self.status = if self.files.is_some() {
-                    Loading
-                } else {
-                    Downloading
-                };
-            }
-            (event, status) => {
-                return Err(IllegalTransition {
-                    category: Category::Model,
-                    status: status.as_str(),
-                    event: event.event_type(),
-                });
-            }
-        }
-        Ok(())
+        self.apply(event)
     }
+}
+
+fn check_text(field: &'static str, text: &str, most: usize) -> Result<(), ModelRefusal> {
+    if text.trim().is_empty() || text.chars().count() > most {
+        return Err(ModelRefusal::Text { field, most });
+    }
+    Ok(())
 }
 
 impl From<ModelEvent> for Event {

@@ -83,7 +83,10 @@ async fn rows_say_what_the_domain_says_after_every_batch() {
                 (row["id"].as_str(), row["status"].as_str()),
                 (Some(id.as_str()), Some(dataset.status().as_str()))
             );
-            assert_eq!(row["tokenized_path"].as_str(), dataset.tokenized_path());
+            assert_eq!(
+                row["tokenized_path"].as_str(),
+                dataset.latest_tokenized_path()
+            );
             assert_eq!(
                 row["error_message"].is_null(),
                 dataset.status().as_str() != "error"

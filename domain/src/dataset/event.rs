@@ -4,6 +4,7 @@ use crate::{
     Lease, Task,
     attempt::{Claimed, Failed, LeaseExpired, Retried},
     dataset::{DatasetSource, DatasetStatus},
+    hub::{Fetched, HubData},
     id::ModelId,
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub enum DatasetEvent {
     DatasetLeaseExpired(LeaseExpired),
     /// Another attempt is to be made, from the stage that failed.
     DatasetRetried(Retried),
+    /// It is to be tokenised for another model, too.
+    DatasetTokenizationRequested(TokenizationRequested),
 }
 
 /// Somebody wants to work with a dataset.
@@ -42,12 +45,15 @@ pub struct Registered {
     /// What it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// For JSONL: the field that holds the text.
+    /// For all but text files: the column that holds the text.
     pub text_column: String,
     /// The model whose tokenizer reads it.
     pub tokenizer_model_id: ModelId,
     /// Tokens in a packed sequence.
     pub context_length: u32,
+    /// Where its files are to be fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubData>,
 }
 
 /// A dataset's files are on this machine.
@@ -57,6 +63,9 @@ pub struct Downloaded {
     pub file_path: String,
     /// Bytes of it.
     pub size_bytes: i64,
+    /// The run that fetched it; none: it was here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<Fetched>,
 }
 
 /// Work on a dataset has moved on.
@@ -83,6 +92,16 @@ pub struct Ingested {
     pub num_samples: i64,
     /// Bytes of the source files.
     pub size_bytes: i64,
+    /// Lower-case hex SHA-256 of the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
+}
+
+/// A dataset is to be tokenised for another model, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizationRequested {
+    /// The model whose tokenizer reads it.
+    pub tokenizer_model_id: ModelId,
 }
 
 /// A dataset is tokenised.
@@ -120,6 +139,7 @@ impl DatasetEvent {
             Self::DatasetFailed(_) => "DatasetFailed",
             Self::DatasetLeaseExpired(_) => "DatasetLeaseExpired",
             Self::DatasetRetried(_) => "DatasetRetried",
+            Self::DatasetTokenizationRequested(_) => "DatasetTokenizationRequested",
         }
     }
 
@@ -127,7 +147,16 @@ impl DatasetEvent {
     #[must_use]
     pub fn task(&self) -> Option<Task> {
         match self {
-            Self::DatasetDownloaded(_) => Some(Task::Dispatch { not_before: None }),
+            Self::DatasetRegistered(registered) => {
+                let fetch = Task::Dispatch { not_before: None };
+                registered.hub.is_some().then_some(fetch)
+            }
+            // What a run has fetched it goes on with.
+            Self::DatasetDownloaded(files) => {
+                let read = Task::Dispatch { not_before: None };
+                files.fetched.is_none().then_some(read)
+            }
+            Self::DatasetTokenizationRequested(_) => Some(Task::Dispatch { not_before: None }),
             Self::DatasetRetried(retried) => Some(Task::Dispatch {
                 not_before: retried.not_before,
             }),

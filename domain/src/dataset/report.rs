@@ -3,8 +3,10 @@
 use crate::{
     attempt::{AfterFailure, Report},
     dataset::{
-        Dataset, DatasetEvent, DatasetRefusal, DatasetStatus, Ingested, Progressed, Tokenized,
+        Dataset, DatasetEvent, DatasetRefusal, DatasetStatus, Downloaded, Ingested, Progressed,
+        Tokenized,
     },
+    hub::Fetched,
     run::journal::Record,
 };
 
@@ -23,13 +25,31 @@ impl Dataset {
                 stage: self.status,
                 percent: progress.percent.clamp(0.0, 100.0),
             })]),
-            // An attempt at the second stage reads all text again; that it did is not news.
+            Record::Downloaded(found) => {
+                if self.status != DatasetStatus::Downloading {
+                    return Err(self.not_allowed("downloaded"));
+                }
+                Ok(vec![DatasetEvent::DatasetDownloaded(Downloaded {
+                    file_path: found.path,
+                    size_bytes: found.size_bytes,
+                    fetched: Some(Fetched {
+                        lease,
+                        seq,
+                        commit: found.commit,
+                    }),
+                })])
+            }
+            // An attempt at the last stage reads all text again; that it did is not news.
             Record::DatasetIngested(_) if self.status == DatasetStatus::Tokenizing => Ok(vec![]),
+            Record::DatasetIngested(_) if self.status == DatasetStatus::Downloading => {
+                Err(self.not_allowed("ingested"))
+            }
             Record::DatasetIngested(found) => Ok(vec![DatasetEvent::DatasetIngested(Ingested {
                 lease,
                 seq,
                 num_samples: found.num_samples,
                 size_bytes: found.size_bytes,
+                content_sha256: found.content_sha256,
             })]),
             Record::DatasetTokenized(found) => {
                 if self.status != DatasetStatus::Tokenizing {

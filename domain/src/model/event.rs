@@ -3,7 +3,9 @@
 use crate::{
     Lease, Task,
     attempt::{Claimed, Failed, LeaseExpired, Retried},
-    model::Quantization,
+    hub::{Fetched, HubRepository},
+    model::{ModelStatus, Quantization},
+    run::journal::ConversionLoss,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +19,12 @@ pub enum ModelEvent {
     ModelDownloaded(Downloaded),
     /// A worker took it, to look at its files.
     ModelClaimed(Claimed),
-    /// Its files have been read: it is ready.
+    /// Work on it has moved on by some percent.
+    ModelProgressed(Progressed),
+    /// Its files have been read: it is ready, unless its weights are to be converted.
     ModelInspected(Inspected),
+    /// Its weights have been converted: it is ready.
+    ModelQuantized(Quantized),
     /// It cannot be worked with.
     ModelFailed(Failed),
     /// The run that looked at it is gone without a word.
@@ -32,10 +38,15 @@ pub enum ModelEvent {
 pub struct Registered {
     /// What people call it.
     pub name: String,
-    /// Its family: `llama`, …
-    pub architecture: String,
-    /// How its weights are held.
-    pub quantization: Quantization,
+    /// Its family (`llama`, …), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How its weights are to be held; none: as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// Where its files are to be fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubRepository>,
 }
 
 /// A model's files are on this machine.
@@ -45,6 +56,28 @@ pub struct Downloaded {
     pub file_path: String,
     /// Bytes of it.
     pub disk_size_bytes: i64,
+    /// The family that its files name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How its files say that its weights are held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// The run that fetched it; none: it was here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<Fetched>,
+}
+
+/// Work on a model has moved on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progressed {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// What is being done: the model's status.
+    pub stage: ModelStatus,
+    /// 0 to 100, of the stage.
+    pub percent: f64,
 }
 
 /// What was found in a model's files.
@@ -62,6 +95,33 @@ pub struct Inspected {
     pub disk_size_bytes: i64,
     /// `num_layers`, `hidden_size`, …
     pub architecture_config: serde_json::Value,
+    /// Its family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How most of its weights are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// What the weights are being converted to; none: it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converts_to: Option<Quantization>,
+}
+
+/// A model's weights have been converted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantized {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// The directory of the converted model, which runs use from here on.
+    pub quantized_path: String,
+    /// Bytes of its files.
+    pub disk_size_bytes: i64,
+    /// What a run on it needs in memory.
+    pub memory_required_bytes: i64,
+    /// What the conversion costs, where it could be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<ConversionLoss>,
 }
 
 impl ModelEvent {
@@ -72,7 +132,9 @@ impl ModelEvent {
             Self::ModelRegistered(_) => "ModelRegistered",
             Self::ModelDownloaded(_) => "ModelDownloaded",
             Self::ModelClaimed(_) => "ModelClaimed",
+            Self::ModelProgressed(_) => "ModelProgressed",
             Self::ModelInspected(_) => "ModelInspected",
+            Self::ModelQuantized(_) => "ModelQuantized",
             Self::ModelFailed(_) => "ModelFailed",
             Self::ModelLeaseExpired(_) => "ModelLeaseExpired",
             Self::ModelRetried(_) => "ModelRetried",
@@ -83,11 +145,20 @@ impl ModelEvent {
     #[must_use]
     pub fn task(&self) -> Option<Task> {
         match self {
-            Self::ModelDownloaded(_) => Some(Task::Dispatch { not_before: None }),
+            Self::ModelRegistered(registered) => {
+                let fetch = Task::Dispatch { not_before: None };
+                registered.hub.is_some().then_some(fetch)
+            }
+            // What a run has fetched it goes on with.
+            Self::ModelDownloaded(files) => {
+                let look = Task::Dispatch { not_before: None };
+                files.fetched.is_none().then_some(look)
+            }
             Self::ModelRetried(retried) => Some(Task::Dispatch {
                 not_before: retried.not_before,
             }),
-            Self::ModelInspected(_) => Some(Task::Unblock),
+            Self::ModelInspected(found) => found.converts_to.is_none().then_some(Task::Unblock),
+            Self::ModelQuantized(_) => Some(Task::Unblock),
             _ => None,
         }
     }

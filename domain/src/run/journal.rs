@@ -1,6 +1,6 @@
 //! What a run says: the lines of `journal.jsonl` and the file `heartbeat`.
 
-use crate::{Lease, hyperparameters::Hook};
+use crate::{Lease, hyperparameters::Hook, model::Quantization};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,12 @@ pub enum Record {
     Started(Started),
     /// Coarse progress of work that has no metrics (tokenising, loading).
     Progress(Progress),
+    /// The files of a model or a dataset have been fetched; they are durable.
+    Downloaded(Downloaded),
     /// What was found in a model.
     ModelInspected(ModelInspected),
+    /// A model's weights have been converted; they are durable.
+    ModelQuantized(ModelQuantized),
     /// All text of a dataset has been read.
     DatasetIngested(DatasetIngested),
     /// A dataset has been tokenised; `tokenized_path` is durable.
@@ -80,14 +84,25 @@ pub struct Started {
 /// Coarse progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is being done, as a status: `ingesting`, `tokenizing`, `loading`.
+    /// What is being done, as a status: `downloading`, `ingesting`, `tokenizing`, `loading`, `quantizing`.
     pub stage: String,
     /// 0 to 100.
     pub percent: f64,
 }
 
+/// Files have been fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downloaded {
+    /// The directory that they are in.
+    pub path: String,
+    /// Bytes of all of them.
+    pub size_bytes: i64,
+    /// The commit of the repository that they are from.
+    pub commit: String,
+}
+
 /// What was found in a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelInspected {
     /// All parameters, tied ones counted once.
     pub params_count: i64,
@@ -97,15 +112,55 @@ pub struct ModelInspected {
     pub disk_size_bytes: i64,
     /// `num_layers`, `hidden_size`, `num_attention_heads`, … as found in the file.
     pub architecture_config: serde_json::Value,
+    /// Its family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How most of its weights are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// What the weights are to be converted to, which the run does next; none: the work is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converts_to: Option<Quantization>,
+}
+
+/// A model's weights have been converted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelQuantized {
+    /// The directory of the converted model.
+    pub quantized_path: String,
+    /// Bytes of its files.
+    pub disk_size_bytes: i64,
+    /// What a run on it needs in memory.
+    pub memory_required_bytes: i64,
+    /// What the conversion costs, where it could be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<ConversionLoss>,
+}
+
+/// The loss of a model on real text, before and after its weights were converted: the mean negative log-likelihood of a token, in
+/// nats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConversionLoss {
+    /// Of the weights as they came.
+    pub before: f64,
+    /// Of the converted weights.
+    pub after: f64,
+    /// Which text.
+    pub evaluated_on: String,
+    /// Tokens whose likelihood was asked for.
+    pub tokens: i64,
 }
 
 /// All text has been read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetIngested {
-    /// Documents: a text file is one, and so is a line of JSONL.
+    /// Documents: a text file is one, and so is a line of JSONL or a row of a table.
     pub num_samples: i64,
     /// Bytes of the source files.
     pub size_bytes: i64,
+    /// Lower-case hex SHA-256 of the text: each document in UTF-8 and a byte 0xFF after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
 }
 
 /// A dataset has been tokenised.

@@ -2,8 +2,10 @@
 
 use crate::{
     Lease,
+    hub::{HubData, HubRepository},
     hyperparameters::{HookSite, Hyperparameters, InvalidHyperparameter},
     id::TrainingId,
+    model::Quantization,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,30 +59,47 @@ pub enum Work {
     Generate(Box<Generate>),
 }
 
-/// Look at a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Fetch a model where it is to come from the hub, look at it, and convert its weights where they are to be held otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InspectModel {
-    /// A GGUF file or a Hugging Face directory.
+    /// A GGUF file or a Hugging Face directory; with `download`, the directory to fetch into.
     pub model_path: String,
-    /// The family it was registered as (`llama`).
-    pub architecture: String,
-    /// `Q4`, `Q8`, `FP16`, `FP32` or `INT8`, as registered.
-    pub quantization: String,
+    /// The family it was registered as (`llama`); none: whatever it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
+    /// How its weights are to be held; none: as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// Where to fetch it from first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<HubRepository>,
+    /// The directory to write converted weights to; none: they are not converted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized_path: Option<String>,
 }
 
-/// Tokenise a dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Fetch a dataset where it is to come from the hub, and tokenise it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrepareDataset {
-    /// A file or a directory of `.txt` and `.jsonl` files (sorted by name).
+    /// A file, or a directory of files, sorted by name; with `download`, the directory to fetch into.
     pub source_path: String,
-    /// For JSONL: the field that holds the text.
+    /// For all but text files: the column that holds the text.
     pub text_column: String,
     /// The model (GGUF file or Hugging Face directory) whose tokenizer is used.
     pub tokenizer_path: String,
     /// Tokens in a packed sequence, the beginning-of-sequence token included.
     pub context_length: u32,
-    /// The directory to write: `tokens.bin` and `tokens.json`, renamed into place when whole.
+    /// The directory in which a directory of `tokens.bin` and `tokens.json` is made, called by what determines its content.
     pub output_path: String,
+    /// Where to fetch it from first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download: Option<HubData>,
+    /// The hash that the text had when it was ingested; none: it has not been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
+    /// The directory of all datasets, in whose `<id>/tokenized` the same tokens may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datasets_path: Option<String>,
 }
 
 /// Train an autoencoder.

@@ -12,10 +12,11 @@ use trainmaster_domain::{
     attempt::{Claimed, Failed, LeaseExpired, LossReason, Retried},
     dataset::{self, DatasetEvent, DatasetSource, DatasetStatus},
     feature::{self, FeatureEvent},
+    hub::HubRepository,
     hyperparameters::{Hook, Hyperparameters},
     id::{CheckpointId, DatasetId, ModelId},
-    model::{self, ModelEvent, Quantization},
-    run::journal::{EvaluatedSite, MetricsBatch},
+    model::{self, ModelEvent, ModelStatus, Quantization},
+    run::journal::{ConversionLoss, EvaluatedSite, MetricsBatch},
     training::{self, EncoderType, TrainingEvent},
 };
 
@@ -131,10 +132,12 @@ pub fn every_event() -> Vec<Event> {
             text_column: "text".into(),
             tokenizer_model_id: model_id(),
             context_length: 256,
+            hub: None,
         }),
         DatasetEvent::DatasetDownloaded(dataset::Downloaded {
             file_path: "/data/books".into(),
             size_bytes: 11_800_000,
+            fetched: None,
         }),
         DatasetEvent::DatasetClaimed(claimed(1)),
         DatasetEvent::DatasetProgressed(dataset::Progressed {
@@ -148,6 +151,7 @@ pub fn every_event() -> Vec<Event> {
             seq: 3,
             num_samples: 18,
             size_bytes: 11_800_000,
+            content_sha256: None,
         }),
         DatasetEvent::DatasetTokenized(dataset::Tokenized {
             lease: Lease(1),
@@ -162,18 +166,34 @@ pub fn every_event() -> Vec<Event> {
         DatasetEvent::DatasetFailed(failed()),
         DatasetEvent::DatasetLeaseExpired(expired()),
         DatasetEvent::DatasetRetried(retried()),
+        DatasetEvent::DatasetTokenizationRequested(dataset::TokenizationRequested {
+            tokenizer_model_id: model_id(),
+        }),
     ];
     let model = [
         ModelEvent::ModelRegistered(model::Registered {
-            name: "SmolLM2-135M".into(),
-            architecture: "llama".into(),
-            quantization: Quantization::Q4,
+            name: "HuggingFaceTB/SmolLM2-135M".into(),
+            architecture: Some("llama".into()),
+            quantization: Some(Quantization::Q4),
+            hub: Some(HubRepository {
+                repository: "HuggingFaceTB/SmolLM2-135M".into(),
+                revision: "main".into(),
+            }),
         }),
         ModelEvent::ModelDownloaded(model::Downloaded {
             file_path: "/data/smollm2.gguf".into(),
             disk_size_bytes: 98_000_000,
+            architecture: None,
+            quantization: None,
+            fetched: None,
         }),
         ModelEvent::ModelClaimed(claimed(1)),
+        ModelEvent::ModelProgressed(model::Progressed {
+            lease: Lease(1),
+            seq: 2,
+            stage: ModelStatus::Quantizing,
+            percent: 42.5,
+        }),
         ModelEvent::ModelInspected(model::Inspected {
             lease: Lease(1),
             seq: 2,
@@ -181,6 +201,22 @@ pub fn every_event() -> Vec<Event> {
             memory_required_bytes: 538_000_000,
             disk_size_bytes: 98_000_000,
             architecture_config: serde_json::json!({"num_layers": 30, "hidden_size": 576}),
+            architecture: None,
+            quantization: None,
+            converts_to: None,
+        }),
+        ModelEvent::ModelQuantized(model::Quantized {
+            lease: Lease(1),
+            seq: 3,
+            quantized_path: "/data/models/m_smol/quantized".into(),
+            disk_size_bytes: 98_000_000,
+            memory_required_bytes: 300_000_000,
+            loss: Some(ConversionLoss {
+                before: 3.25,
+                after: 3.5,
+                evaluated_on: "Jane Austen, Emma, chapter I".into(),
+                tokens: 1_000,
+            }),
         }),
         ModelEvent::ModelFailed(failed()),
         ModelEvent::ModelLeaseExpired(expired()),

@@ -101,6 +101,10 @@ impl Row for Dataset {
                 self.avg_sequence_length = Some(tokenized.avg_sequence_length);
                 self.enter(DatasetStatus::Ready);
             }
+            DatasetEvent::DatasetTokenizationRequested(_) => {
+                self.error_message = None;
+                self.enter(DatasetStatus::Tokenizing);
+            }
             DatasetEvent::DatasetFailed(failed) => self.fail(&failed.message),
             DatasetEvent::DatasetLeaseExpired(expired) => self.fail(&expired.message),
             DatasetEvent::DatasetRetried(_) => {

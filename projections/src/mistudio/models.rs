@@ -1,10 +1,17 @@
-//! `models` ← the events of models. A retry returns to reading the files, or to fetching them when they are not there.
+//! `models` ← the events of models. A retry returns to the stage that failed, which is known from what is there. Family and
+//! quantization of a model that is still to be fetched are `unknown` unless they were given.
 
 use crate::{fold::Row, value};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::FromRow;
-use trainmaster_domain::model::{ModelEvent, ModelStatus};
+use trainmaster_domain::model::{ModelEvent, ModelStatus, Quantization};
+
+const UNKNOWN: &str = "unknown";
+
+fn unknown() -> String {
+    UNKNOWN.to_owned()
+}
 
 #[derive(Clone, Debug, FromRow, Serialize)]
 pub(super) struct Model {
@@ -38,6 +45,8 @@ impl Row for Model {
             quantized_path, architecture_config, memory_required_bytes, disk_size_bytes, created_at, updated_at
         FROM jsonb_populate_recordset(NULL::models, $1)
         ON CONFLICT (id) DO UPDATE SET
+            architecture = EXCLUDED.architecture,
+            quantization = EXCLUDED.quantization,
             params_count = EXCLUDED.params_count,
             status = EXCLUDED.status,
             progress = EXCLUDED.progress,
@@ -60,9 +69,14 @@ impl Row for Model {
         Some(Self {
             id: id.to_owned(),
             name: value::text(&registered.name, 500),
-            architecture: value::text(&registered.architecture, 100),
+            architecture: registered
+                .architecture
+                .as_ref()
+                .map_or_else(unknown, |given| value::text(given, 100)),
             params_count: 0,
-            quantization: registered.quantization.as_str().to_owned(),
+            quantization: registered
+                .quantization
+                .map_or_else(unknown, |given| given.as_str().to_owned()),
             status: ModelStatus::Downloading.as_str().to_owned(),
             progress: Some(0.0),
             error_message: None,
@@ -83,24 +97,32 @@ impl Row for Model {
             ModelEvent::ModelDownloaded(downloaded) => {
                 self.file_path = Some(value::text(&downloaded.file_path, 1000));
                 self.disk_size_bytes = Some(downloaded.disk_size_bytes);
+                self.find(downloaded.architecture.as_deref(), downloaded.quantization);
                 self.enter(ModelStatus::Loading);
             }
+            ModelEvent::ModelProgressed(progressed) => self.progress = Some(progressed.percent),
             ModelEvent::ModelInspected(inspected) => {
                 self.params_count = inspected.params_count;
                 self.architecture_config = Some(inspected.architecture_config.clone());
                 self.memory_required_bytes = Some(inspected.memory_required_bytes);
                 self.disk_size_bytes = Some(inspected.disk_size_bytes);
+                self.find(inspected.architecture.as_deref(), inspected.quantization);
+                self.enter(match inspected.converts_to {
+                    Some(_) => ModelStatus::Quantizing,
+                    None => ModelStatus::Ready,
+                });
+            }
+            ModelEvent::ModelQuantized(quantized) => {
+                self.quantized_path = Some(value::text(&quantized.quantized_path, 1000));
+                self.memory_required_bytes = Some(quantized.memory_required_bytes);
+                self.disk_size_bytes = Some(quantized.disk_size_bytes);
                 self.enter(ModelStatus::Ready);
             }
             ModelEvent::ModelFailed(failed) => self.fail(&failed.message),
             ModelEvent::ModelLeaseExpired(expired) => self.fail(&expired.message),
             ModelEvent::ModelRetried(_) => {
                 self.error_message = None;
-                self.enter(if self.file_path.is_some() {
-                    ModelStatus::Loading
-                } else {
-                    ModelStatus::Downloading
-                });
+                self.enter(self.interrupted());
             }
         }
     }
@@ -116,6 +138,28 @@ impl Model {
         });
     }
 
+    /// What files say counts where nobody has said otherwise.
+    fn find(&mut self, architecture: Option<&str>, quantization: Option<Quantization>) {
+        if let Some(found) = architecture.filter(|_| self.architecture == UNKNOWN) {
+            self.architecture = value::text(found, 100);
+        }
+        if let Some(found) = quantization.filter(|_| self.quantization == UNKNOWN) {
+            self.quantization = found.as_str().to_owned();
+        }
+    }
+
+    /// Only what is to be converted is looked at and not ready.
+    fn interrupted(&self) -> ModelStatus {
+        if self.params_count > 0 {
+            ModelStatus::Quantizing
+        } else if self.file_path.is_some() {
+            ModelStatus::Loading
+        } else {
+            ModelStatus::Downloading
+        }
+    }
+
+    /// The progress stays where the work was left.
     fn fail(&mut self, message: &str) {
         self.status = ModelStatus::Error.as_str().to_owned();
         self.error_message = Some(message.to_owned());

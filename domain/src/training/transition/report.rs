@@ -27,7 +27,9 @@ impl Training {
             Record::Stopped(finished) => self.stop(lease, seq, finished),
             Record::Completed(finished) => self.complete(lease, seq, finished),
             Record::Failed(failure) => self.fail(lease, seq, failure, report.now, report.policy),
-            Record::ModelInspected(_)
+            Record::Downloaded(_)
+            | Record::ModelInspected(_)
+            | Record::ModelQuantized(_)
             | Record::DatasetIngested(_)
             | Record::DatasetTokenized(_)
             | Record::GeneratedText(_)
