@@ -1,39 +1,47 @@
-//! Datasets: text and JSONL files, tokenised into a file of packed sequences that a training maps into memory.
+//! Datasets: files of text (see [`source`]), tokenised into a file of packed sequences that a training maps into memory.
 //!
 //! [`ingest`] reads all text once, so that a bad line is found before hours of tokenising; [`tokenize`] reads it again and
-//! writes `tokens.bin` and `tokens.json` (see [`format`]); [`TokenizedDataset`] reads those.
+//! writes `tokens.bin` and `tokens.json` (see [`format`]); [`TokenizedDataset`] reads those. [`reuse`] finds what has been
+//! tokenised before.
 //!
-//! Memory does not grow with the files: at most [`source::PIECE_BYTES`] of text for each of [`PIECES_A_THREAD`] pieces a thread, with
-//! what the tokenizer makes of them (about a hundred times their size at worst, 50 MB a thread in practice), and one line of
-//! JSONL, which may have [`source::MAX_LINE_BYTES`].
+//! Memory does not grow with the files. For each thread there are [`UNITS_A_THREAD`] units of about [`source::PIECE_BYTES`]
+//! of text with their ids (at most four times as large), and what the tokenizer makes of one unit (about a hundred times its
+//! size at worst, 50 MB in practice). To that comes what the source holds: one line or row of [`source::MAX_LINE_BYTES`], about 8 MB
+//! of a Parquet file's text and a page of it, or a record batch of an Arrow file, which may have 512 MiB.
 
 mod error;
 pub mod format;
 mod pack;
 mod reader;
+mod reuse;
 pub mod source;
 
 pub use error::DatasetError;
 pub use format::Statistics;
 pub use reader::{Batch, TokenizedDataset};
+pub use reuse::{key, reuse};
 
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, hex};
 use pack::Packer;
+use sha2::{Digest, Sha256};
 use source::{Piece, Source};
 use std::{
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 use trainmaster_domain::run::journal::DatasetIngested;
 
-/// Pieces of text that are tokenised at once, for each thread.
-pub const PIECES_A_THREAD: usize = 4;
+/// Units of text that are read at once, for each thread: enough that a thread which is done early waits for a small part of
+/// the time only.
+pub const UNITS_A_THREAD: usize = 16;
+/// Pieces that are read at once, however short they are.
+const MOST_PIECES: usize = 1 << 17;
 
 /// Told how far the work is, in percent; may end it.
 pub type Watch<'a> = dyn FnMut(f64) -> ControlFlow<()> + 'a;
 
-/// Reads all text of `source` (a `.txt` or `.jsonl` file, or a directory of them) and counts its documents.
+/// Reads all text of `source` (a file, or a directory of files) and counts its documents.
 ///
 /// # Errors
 /// [`DatasetError`], naming file and line where there is one.
@@ -43,13 +51,15 @@ pub fn ingest(
     watch: &mut Watch<'_>,
 ) -> Result<DatasetIngested, DatasetError> {
     let mut source = Source::open(source, text_column)?;
+    let mut content = Content::default();
     let mut documents = 0;
-    let mut pieces_since = 0_u32;
+    let mut bytes_since = 0;
     while let Some(piece) = source.next_piece()? {
+        content.add(&piece);
         documents += i64::from(piece.ends_document);
-        pieces_since += 1;
-        if pieces_since == 64 {
-            pieces_since = 0;
+        bytes_since += piece.text.len() + 64;
+        if bytes_since > 64 * source::PIECE_BYTES {
+            bytes_since = 0;
             tell(watch, &source)?;
         }
     }
@@ -61,6 +71,7 @@ pub fn ingest(
     Ok(DatasetIngested {
         num_samples: documents,
         size_bytes,
+        content_sha256: Some(content.sha256()),
     })
 }
 
@@ -84,18 +95,23 @@ pub fn tokenize(
     let mut source = Source::open(source, text_column)?;
     let mut packer = Packer::create(into, tokenizer, context_length)?;
     let threads = threads.max(1);
+    let mut content = Content::default();
     loop {
         let mut pieces = Vec::new();
-        while pieces.len() < threads * PIECES_A_THREAD {
-            match source.next_piece()? {
-                Some(piece) => pieces.push(piece),
-                None => break,
-            }
+        let mut bytes = 0;
+        while bytes < threads * UNITS_A_THREAD * source::PIECE_BYTES && pieces.len() < MOST_PIECES {
+            let Some(piece) = source.next_piece()? else {
+                break;
+            };
+            content.add(&piece);
+            bytes += piece.text.len();
+            pieces.push(piece);
         }
         if pieces.is_empty() {
             break;
         }
-        for (piece, ids) in pieces.iter().zip(encode_all(tokenizer, &pieces, threads)?) {
+        let ids = encode_all(tokenizer, &pieces, threads)?;
+        for (piece, ids) in pieces.iter().zip(ids) {
             packer.text(&ids)?;
             if piece.ends_document {
                 packer.end_document()?;
@@ -106,7 +122,25 @@ pub fn tokenize(
     if packer.tokens() == 0 {
         return Err(source.empty());
     }
-    packer.finish()
+    packer.finish(content.sha256())
+}
+
+/// The hash of all text, from which documents are told apart but not how their files held them.
+#[derive(Default)]
+struct Content(Sha256);
+
+impl Content {
+    fn add(&mut self, piece: &Piece) {
+        self.0.update(&piece.text);
+        if piece.ends_document {
+            // A byte that UTF-8 does not have.
+            self.0.update([0xFF]);
+        }
+    }
+
+    fn sha256(self) -> String {
+        hex(&self.0.finalize())
+    }
 }
 
 fn tell(watch: &mut Watch<'_>, source: &Source) -> Result<(), DatasetError> {
@@ -122,19 +156,22 @@ fn encode_all(
     pieces: &[Piece],
     threads: usize,
 ) -> Result<Vec<Vec<u32>>, DatasetError> {
+    let units = units(pieces);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((index, piece)) = {
+        while let Some((index, unit)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            pieces.get(index).map(|piece| (index, piece))
+            units.get(index).map(|unit| (index, unit))
         } {
-            done.push((index, tokenizer.encode(&piece.text)));
+            let encode = |piece: &Piece| tokenizer.encode(&piece.text);
+            let ids: Result<Vec<_>, _> = pieces[unit.clone()].iter().map(encode).collect();
+            done.push((index, ids));
         }
         done
     };
     let mut all = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(pieces.len()))
+        let others: Vec<_> = (1..threads.min(units.len()))
             .map(|_| scope.spawn(work))
             .collect();
         let mut all = work();
@@ -149,5 +186,23 @@ fn encode_all(
         all
     });
     all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, ids)| Ok(ids?)).collect()
+    let mut ids = Vec::with_capacity(pieces.len());
+    for (_, unit) in all {
+        ids.extend(unit?);
+    }
+    Ok(ids)
+}
+
+/// Pieces that a thread takes at once: about [`source::PIECE_BYTES`] of text.
+fn units(pieces: &[Piece]) -> Vec<Range<usize>> {
+    let mut units = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, piece) in pieces.iter().enumerate() {
+        bytes += piece.text.len();
+        if bytes >= source::PIECE_BYTES || index + 1 == pieces.len() {
+            units.push(start..index + 1);
+            (start, bytes) = (index + 1, 0);
+        }
+    }
+    units
 }

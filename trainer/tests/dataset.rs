@@ -138,7 +138,7 @@ fn ingesting_counts_documents_and_bytes() {
     let case = Case::of(&[
         ("a.txt", b"one"),
         ("b.jsonl", b"{\"text\":\"two\"}\n{\"text\":\"three\"}\n"),
-        ("c.csv", b"x"),
+        ("c.md", b"x"),
     ]);
     let ingested = dataset::ingest(case.source.path(), "text", &mut on).unwrap();
     assert_eq!((ingested.num_samples, ingested.size_bytes), (3, 35));
@@ -216,7 +216,7 @@ fn a_context_that_cannot_hold_text_is_refused() {
 
 #[test]
 fn preparing_can_be_watched_and_cancelled() {
-    let case = Case::of(&[("a.txt", "a text\n".repeat(200_000).as_bytes())]);
+    let case = Case::of(&[("a.txt", "a text\n".repeat(700_000).as_bytes())]);
     let mut seen = Vec::new();
     let mut watch = |percent| {
         seen.push(percent);

@@ -27,7 +27,7 @@ pub enum DatasetError {
     },
     /// A file of a kind that is not read.
     #[error(
-        "the dataset file {path} is neither .txt nor .jsonl; rename it to what it is, or convert it"
+        "the dataset file {path} is none of .txt, .jsonl, .jsonl.gz, .csv, .parquet and .arrow; rename it to what it is, or convert it"
     )]
     UnknownKind {
         /// Which.
@@ -67,7 +67,65 @@ pub enum DatasetError {
         /// What was there instead.
         found: String,
     },
-    /// A line of JSONL that is longer than memory should hold.
+    /// A table without the column.
+    #[error("{path}: no column {column:?}; it has {}: name the one that holds the text", columns.join(", "))]
+    NoColumn {
+        /// Which file.
+        path: PathBuf,
+        /// The column that was looked for.
+        column: String,
+        /// Those that there are.
+        columns: Vec<String>,
+    },
+    /// A column of something else.
+    #[error(
+        "{path}: column {column:?} holds {found}, not strings; name the column that holds the text"
+    )]
+    NotStrings {
+        /// Which file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its type.
+        found: String,
+    },
+    /// A file that is not what its name says.
+    #[error("{path} cannot be read as {what} ({detail}); fetch or make it again")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What it should be, with its article.
+        what: &'static str,
+        /// What its reader said.
+        detail: String,
+    },
+    /// A table whose parts are larger than memory should hold.
+    #[error("{path}: {what}, more than {most}; write it again in smaller batches")]
+    BatchTooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Which part, and how large.
+        what: String,
+        /// The most that is read.
+        most: u64,
+    },
+    /// A directory with more files than anyone meant.
+    #[error(
+        "{path} holds more than {most} files; name the directory that holds just what is meant"
+    )]
+    TooManyFiles {
+        /// Which directory.
+        path: PathBuf,
+        /// The most that are read.
+        most: usize,
+    },
+    /// The text was another when it was tokenised than when it was counted.
+    #[error("the text of {path} was changed while it was read; let it rest, then try again")]
+    Changed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A line, a row or a text that is longer than memory should hold.
     #[error("{path}, line {line}: longer than {most} bytes; split the document")]
     LineTooLong {
         /// Which file.
@@ -152,6 +210,10 @@ impl DatasetError {
             Self::BadLine { .. } => (Workload, "bad_line"),
             Self::NoText { .. } => (Workload, "column_missing"),
             Self::LineTooLong { .. } => (Workload, "line_too_long"),
+            Self::NoColumn { .. } | Self::NotStrings { .. } => (Workload, "column_missing"),
+            Self::Malformed { .. } => (Workload, "file_malformed"),
+            Self::BatchTooLarge { .. } => (Workload, "batch_too_large"),
+            Self::TooManyFiles { .. } => (Workload, "too_many_files"),
             Self::ContextTooShort { .. } => (Workload, "unsupported"),
             Self::Truncated { .. } => (Workload, "file_truncated"),
             Self::Altered { .. } => (Workload, "file_altered"),
@@ -161,6 +223,7 @@ impl DatasetError {
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Torch(_)
+            | Self::Changed { .. }
             | Self::Cancelled => (Infrastructure, "internal"),
         };
         Failure {

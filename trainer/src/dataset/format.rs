@@ -55,6 +55,10 @@ pub struct Statistics {
     pub bos_token_id: Option<u32>,
     /// The id after each document.
     pub separator_token_id: Option<u32>,
+    /// Lower-case hex SHA-256 of the text: each document in UTF-8 and a byte 0xFF after it. Empty in what was written
+    /// before it was kept.
+    #[serde(default)]
+    pub content_sha256: String,
 }
 
 /// The first bytes of `tokens.bin`.

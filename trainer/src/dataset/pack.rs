@@ -131,8 +131,8 @@ impl Packer {
         }
     }
 
-    /// Fills up the last sequence, and writes header and statistics.
-    pub fn finish(mut self) -> Result<Statistics, DatasetError> {
+    /// Fills up the last sequence, and writes header and statistics, which say what text they are of.
+    pub fn finish(mut self, content_sha256: String) -> Result<Statistics, DatasetError> {
         let sha256 = self.finish_tokens().map_err(|source| DatasetError::Write {
             path: self.path.clone(),
             source,
@@ -148,6 +148,7 @@ impl Packer {
             tokenizer_sha256: self.tokenizer_sha256,
             bos_token_id: self.header.bos,
             separator_token_id: self.header.separator,
+            content_sha256,
         };
         let path = self.directory.join(STATISTICS_FILE);
         let write = || -> io::Result<()> {

@@ -1,17 +1,37 @@
-//! Text files and JSONL files as a stream of pieces of text.
+//! Files of text as a stream of pieces of text.
+//!
+//! | ending | a document | read |
+//! |---|---|---|
+//! | `.txt` | the file | [`PIECE_BYTES`] at a time |
+//! | `.jsonl`, `.jsonl.gz` | a line | a line at a time, of at most [`MAX_LINE_BYTES`] |
+//! | `.csv` | a row below the header | a row at a time, of at most [`MAX_LINE_BYTES`] |
+//! | `.parquet` | a row | the text column's pages, some rows at a time (see [`parquet`]) |
+//! | `.arrow` | a row | a record batch at a time (see [`arrow`]) |
+
+mod arrow;
+mod csv;
+mod jsonl;
+mod kind;
+mod limited;
+mod parquet;
+mod strings;
+mod text;
 
 use super::DatasetError;
+use kind::{Kind, kind_of};
 use std::{
-    ffi::OsStr,
-    fs::File,
-    io::{BufRead, BufReader, ErrorKind, Read},
+    fs,
     path::{Path, PathBuf},
 };
+use text::Text;
 
 /// About how many bytes of text a piece has; a longer document comes in several pieces.
 pub const PIECE_BYTES: usize = 128 << 10;
-/// The longest line of a JSONL file.
+/// The longest line of a JSONL file, row of a CSV file or text of a table.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
+/// How deep directories are looked into, and how many files are taken.
+const MOST_LEVELS: usize = 16;
+const MOST_FILES: usize = 100_000;
 
 /// Some text of one document.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +39,14 @@ pub(super) struct Piece {
     pub text: String,
     /// Whether the document ends here.
     pub ends_document: bool,
+}
+
+/// A file whose rows are documents.
+trait Rows {
+    /// The text of the next row, empty where there is none; none at the end.
+    fn next_text(&mut self) -> Result<Option<String>, DatasetError>;
+    /// How many of the file's bytes have been read, about.
+    fn read_bytes(&self) -> u64;
 }
 
 /// The text of a file, or of the files of a directory in the order of their names.
@@ -36,23 +64,9 @@ pub(super) struct Source {
     done_bytes: u64,
 }
 
-struct OpenFile {
-    path: PathBuf,
-    reader: BufReader<File>,
-    read_bytes: u64,
-    /// Line breaks before what is read next.
-    lines: u64,
-    kind: Kind,
-    /// Text of the current document that is not in a piece yet.
-    rest: String,
-    /// Whether pieces of the current document have been given out.
-    begun: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Jsonl,
+enum OpenFile {
+    Text(Text),
+    Rows { rows: Box<dyn Rows>, rest: String },
 }
 
 impl Source {
@@ -62,13 +76,8 @@ impl Source {
             source,
         };
         let mut waiting = Vec::new();
-        if std::fs::metadata(root).map_err(missing)?.is_dir() {
-            for entry in std::fs::read_dir(root).map_err(missing)? {
-                let path = entry.map_err(missing)?.path();
-                if kind_of(&path).is_some() && path.is_file() {
-                    waiting.push(path);
-                }
-            }
+        if fs::metadata(root).map_err(missing)?.is_dir() {
+            files_of(root, MOST_LEVELS, &mut waiting)?;
             waiting.sort();
         } else if kind_of(root).is_some() {
             waiting.push(root.to_owned());
@@ -79,7 +88,7 @@ impl Source {
         }
         let mut size_bytes = 0;
         for path in &waiting {
-            let metadata = std::fs::metadata(path).map_err(|source| DatasetError::FileMissing {
+            let metadata = fs::metadata(path).map_err(|source| DatasetError::FileMissing {
                 path: path.clone(),
                 source,
             })?;
@@ -103,20 +112,20 @@ impl Source {
 
     /// How much has been read, in percent.
     pub fn percent(&self) -> f64 {
-        let read = self.done_bytes + self.open.as_ref().map_or(0, |open| open.read_bytes);
+        let read = self.done_bytes + self.open.as_ref().map_or(0, OpenFile::read_bytes);
         (read as f64 / self.size_bytes.max(1) as f64 * 100.0).min(100.0)
     }
 
     /// That there was no text.
     pub fn empty(&self) -> DatasetError {
         let detail = if self.size_bytes == 0 {
-            "no text in any .txt or .jsonl file"
+            format!("no text in any {} file", kind::ENDINGS)
         } else {
-            "its files hold no text"
+            "its files hold no text".to_owned()
         };
         DatasetError::Empty {
             path: self.root.clone(),
-            detail: detail.to_owned(),
+            detail,
         }
     }
 
@@ -126,215 +135,100 @@ impl Source {
             let open = match &mut self.open {
                 Some(open) => open,
                 None => match self.waiting.pop() {
-                    Some(path) => self.open.insert(OpenFile::new(path)?),
+                    Some(path) => self.open.insert(OpenFile::new(path, &self.text_column)?),
                     None => return Ok(None),
                 },
             };
-            if let Some(piece) = open.next_piece(&self.text_column)? {
+            if let Some(piece) = open.next_piece()? {
                 return Ok(Some(piece));
             }
-            self.done_bytes += open.read_bytes;
+            self.done_bytes += open.read_bytes();
             self.open = None;
         }
     }
 }
 
 impl OpenFile {
-    fn new(path: PathBuf) -> Result<Self, DatasetError> {
-        let file = File::open(&path).map_err(|source| DatasetError::FileMissing {
-            path: path.clone(),
-            source,
-        })?;
-        let kind = kind_of(&path).unwrap_or(Kind::Text);
-        let reader = BufReader::with_capacity(PIECE_BYTES, file);
-        Ok(Self {
-            path,
-            reader,
-            read_bytes: 0,
-            lines: 0,
-            kind,
+    fn new(path: PathBuf, column: &str) -> Result<Self, DatasetError> {
+        let rows: Box<dyn Rows> = match kind_of(&path) {
+            None | Some(Kind::Text) => return Ok(Self::Text(Text::open(path)?)),
+            Some(Kind::Jsonl) => Box::new(jsonl::Jsonl::open(path, column)?),
+            Some(Kind::JsonlGz) => Box::new(jsonl::Jsonl::open_gz(path, column)?),
+            Some(Kind::Csv) => Box::new(csv::Csv::open(path, column)?),
+            Some(Kind::Parquet) => Box::new(parquet::Parquet::open(path, column)?),
+            Some(Kind::Arrow) => Box::new(arrow::Arrow::open(path, column)?),
+        };
+        Ok(Self::Rows {
+            rows,
             rest: String::new(),
-            begun: false,
         })
     }
 
-    fn next_piece(&mut self, column: &str) -> Result<Option<Piece>, DatasetError> {
-        match self.kind {
-            Kind::Text => self.next_of_text(),
-            Kind::Jsonl => self.next_of_jsonl(column),
+    fn read_bytes(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.read_bytes(),
+            Self::Rows { rows, .. } => rows.read_bytes(),
         }
     }
 
-    /// A text file is one document.
-    fn next_of_text(&mut self) -> Result<Option<Piece>, DatasetError> {
-        while self.rest.len() <= PIECE_BYTES {
-            if !self.read_text()? {
-                let ends = !self.rest.is_empty() || self.begun;
-                self.begun = false;
-                let text = std::mem::take(&mut self.rest);
-                return Ok(ends.then_some(Piece {
-                    text,
-                    ends_document: true,
-                }));
+    fn next_piece(&mut self) -> Result<Option<Piece>, DatasetError> {
+        let (rows, rest) = match self {
+            Self::Text(text) => return text.next_piece(),
+            Self::Rows { rows, rest } => (rows, rest),
+        };
+        while rest.is_empty() {
+            match rows.next_text()? {
+                Some(text) => *rest = text,
+                None => return Ok(None),
             }
         }
-        self.begun = true;
-        Ok(Some(self.cut()))
-    }
-
-    /// A line of a JSONL file is one document.
-    fn next_of_jsonl(&mut self, column: &str) -> Result<Option<Piece>, DatasetError> {
-        while self.rest.is_empty() {
-            let Some(line) = self.read_line()? else {
-                return Ok(None);
-            };
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                self.rest = self.text_of(&line, column)?;
-            }
-        }
-        if self.rest.len() > PIECE_BYTES {
-            return Ok(Some(self.cut()));
+        if rest.len() > PIECE_BYTES {
+            return Ok(Some(cut(rest)));
         }
         Ok(Some(Piece {
-            text: std::mem::take(&mut self.rest),
+            text: std::mem::take(rest),
             ends_document: true,
         }))
     }
-
-    /// Takes a piece off a rest that is longer than one.
-    fn cut(&mut self) -> Piece {
-        let at = place_to_cut(&self.rest, PIECE_BYTES);
-        let after = self.rest.split_off(at);
-        Piece {
-            text: std::mem::replace(&mut self.rest, after),
-            ends_document: false,
-        }
-    }
-
-    /// Reads some more text; false at the end of the file.
-    fn read_text(&mut self) -> Result<bool, DatasetError> {
-        let mut bytes = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut self.reader)
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut bytes);
-        read.map_err(|source| DatasetError::Read {
-            path: self.path.clone(),
-            source,
-        })?;
-        if bytes.is_empty() {
-            return Ok(false);
-        }
-        let first = self.read_bytes == 0;
-        self.read_bytes += bytes.len() as u64;
-        self.complete_last_character(&mut bytes)?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let breaks = bytes[..error.valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count() as u64;
-            DatasetError::NotUtf8 {
-                path: self.path.clone(),
-                line: self.lines + breaks + 1,
-            }
-        })?;
-        self.lines += text.bytes().filter(|byte| *byte == b'\n').count() as u64;
-        self.rest.push_str(if first {
-            text.strip_prefix('\u{feff}').unwrap_or(text)
-        } else {
-            text
-        });
-        Ok(true)
-    }
-
-    /// Reads the bytes that the last character of `bytes` lacks, at most three.
-    fn complete_last_character(&mut self, bytes: &mut Vec<u8>) -> Result<(), DatasetError> {
-        for _ in 0..3 {
-            match std::str::from_utf8(bytes) {
-                // No length: the text ends within a character.
-                Err(error) if error.error_len().is_none() => {
-                    let mut byte = [0];
-                    match self.reader.read_exact(&mut byte) {
-                        Ok(()) => bytes.push(byte[0]),
-                        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
-                        Err(source) => {
-                            return Err(DatasetError::Read {
-                                path: self.path.clone(),
-                                source,
-                            });
-                        }
-                    }
-                    self.read_bytes += 1;
-                }
-                _ => return Ok(()),
-            }
-        }
-        Ok(())
-    }
-
-    fn read_line(&mut self) -> Result<Option<Vec<u8>>, DatasetError> {
-        let mut line = Vec::new();
-        let most = MAX_LINE_BYTES as u64 + 1;
-        let read = (&mut self.reader)
-            .take(most)
-            .read_until(b'\n', &mut line)
-            .map_err(|source| DatasetError::Read {
-                path: self.path.clone(),
-                source,
-            })?;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.read_bytes += read as u64;
-        self.lines += 1;
-        if line.len() > MAX_LINE_BYTES {
-            return Err(DatasetError::LineTooLong {
-                path: self.path.clone(),
-                line: self.lines,
-                most: MAX_LINE_BYTES,
-            });
-        }
-        if self.lines == 1 && line.starts_with("\u{feff}".as_bytes()) {
-            line.drain(..3);
-        }
-        Ok(Some(line))
-    }
-
-    fn text_of(&self, line: &[u8], column: &str) -> Result<String, DatasetError> {
-        let (path, number) = (|| self.path.clone(), self.lines);
-        if std::str::from_utf8(line).is_err() {
-            return Err(DatasetError::NotUtf8 {
-                path: path(),
-                line: number,
-            });
-        }
-        let mut object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(line).map_err(|error| DatasetError::BadLine {
-                path: path(),
-                line: number,
-                detail: error.to_string(),
-            })?;
-        let found = match object.remove(column) {
-            Some(serde_json::Value::String(text)) => return Ok(text),
-            Some(_) => "it holds something else than a string".to_owned(),
-            None => {
-                let columns: Vec<_> = object.keys().take(20).map(String::as_str).collect();
-                format!("the line has {}", columns.join(", "))
-            }
-        };
-        Err(DatasetError::NoText {
-            path: path(),
-            line: number,
-            column: column.to_owned(),
-            found,
-        })
-    }
 }
 
-fn kind_of(path: &Path) -> Option<Kind> {
-    match path.extension().and_then(OsStr::to_str) {
-        Some("txt") => Some(Kind::Text),
-        Some("jsonl") => Some(Kind::Jsonl),
-        _ => None,
+/// The files below a directory that can be read. What begins with a dot is somebody's housekeeping.
+fn files_of(directory: &Path, levels: usize, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
+    let missing = |source| DatasetError::FileMissing {
+        path: directory.to_owned(),
+        source,
+    };
+    for entry in fs::read_dir(directory).map_err(missing)? {
+        let entry = entry.map_err(missing)?;
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        // Links are followed to files only, so that a link upwards cannot go round for ever.
+        if entry.file_type().map_err(missing)?.is_dir() {
+            if levels > 0 {
+                files_of(&path, levels - 1, found)?;
+            }
+        } else if kind_of(&path).is_some() && path.is_file() {
+            if found.len() == MOST_FILES {
+                return Err(DatasetError::TooManyFiles {
+                    path: directory.to_owned(),
+                    most: MOST_FILES,
+                });
+            }
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Takes a piece off a rest that is longer than one.
+fn cut(rest: &mut String) -> Piece {
+    let at = place_to_cut(rest, PIECE_BYTES);
+    let after = rest.split_off(at);
+    Piece {
+        text: std::mem::replace(rest, after),
+        ends_document: false,
     }
 }
 
