@@ -70,6 +70,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Preset(command) => {
                 kept::run::<Preset, _, _, _>(&client, command, output).await
             }
+            Command::Models(page) => register::list_models(&client, &page, output).await,
+            Command::Datasets(page) => register::list_datasets(&client, &page, output).await,
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
             Command::Autoencoder(command) => autoencoder::run(&client, command, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,

@@ -7,6 +7,7 @@ mod caller;
 mod change_job;
 mod error;
 mod generate;
+mod hub;
 mod import_autoencoder;
 mod kept;
 mod queue_training;
@@ -14,20 +15,24 @@ mod resolve;
 mod source;
 mod state_change;
 mod text;
+mod tokenize_dataset;
 
 pub use add_dataset::AddDataset;
 pub use add_model::AddModel;
 pub use caller::{Caller, IdempotencyKey, InvalidIdempotencyKey};
 pub use error::{CommandError, Kind as ErrorKind};
 pub use generate::{FeatureChoice, GenerationRefusal, QueueGeneration};
+pub use hub::{DataFromHub, FromHub};
 pub use import_autoencoder::ImportAutoencoder;
 pub use kept::{Addressed, CreateExtractionTemplate, CreatePreset, CreateTrainingTemplate};
 pub use queue_training::QueueTraining;
 pub use resolve::ResolveError;
 pub use source::SourceError;
+pub use tokenize_dataset::TokenizeDataset;
 
 use crate::log::{ExecuteError, Executed, Log};
 use sqlx::PgPool;
+use std::path::PathBuf;
 use trainmaster_domain::{Aggregate, Position, RecordedEvent, StreamId};
 
 /// Takes commands.
@@ -36,6 +41,8 @@ pub struct Commands {
     log: Log,
     /// For names, which only the read model knows.
     pool: PgPool,
+    /// Where texts that come in requests are kept.
+    datasets: Option<PathBuf>,
 }
 
 /// A command was accepted, now or when it was first given.
@@ -55,7 +62,18 @@ impl Commands {
     /// Commands to the streams of `log`; names are looked up in the read model of `pool`.
     #[must_use]
     pub const fn new(log: Log, pool: PgPool) -> Self {
-        Self { log, pool }
+        Self {
+            log,
+            pool,
+            datasets: None,
+        }
+    }
+
+    /// Texts that come in requests are kept in `<directory>/<dataset>/raw`. Without, such requests are refused.
+    #[must_use]
+    pub fn keeping_texts_in(mut self, directory: Option<PathBuf>) -> Self {
+        self.datasets = directory;
+        self
     }
 
     const fn log(&self) -> &Log {

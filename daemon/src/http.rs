@@ -54,6 +54,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(datasets::list, datasets::create))
         .routes(routes!(datasets::get))
         .routes(routes!(datasets::retry))
+        .routes(routes!(datasets::tokenize))
         .routes(routes!(models::list, models::create))
         .routes(routes!(models::get))
         .routes(routes!(models::retry))

@@ -22,7 +22,7 @@ pub use extraction_templates::ExtractionTemplate;
 pub use jobs::{JobFilter, JobPage, JobSummary, JobTimes};
 pub use listed::Listed;
 pub use metrics::{Metric, MetricsRange};
-pub use models::Model;
+pub use models::{Conversion, Model, ModelDetail};
 pub use presets::Preset;
 pub use training_templates::TrainingTemplate;
 pub use trainings::{Latest, Training, TrainingDetail, TrainingFilter};

@@ -99,6 +99,11 @@ impl Lab {
             .push((format!("TRAINMASTER_{key}"), value.to_owned()));
     }
 
+    /// Sets a variable of the environment of daemons that are started from now on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     fn command(&self, state: &Path) -> Command {
         let mut command = Command::new(program("trainmaster"));
         command

@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod doctor;
 pub mod features;
 pub mod generation;
+pub mod hub;
 pub mod language_model;
 pub mod run;
 pub mod tokenizer;

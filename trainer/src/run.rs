@@ -2,6 +2,7 @@
 //!
 //! The contract is [`trainmaster_domain::run`]'s.
 
+mod convert_model;
 pub mod durable;
 mod extract;
 pub mod failure;
@@ -12,7 +13,9 @@ pub mod life;
 mod metrics;
 mod model_activations;
 mod prepare_dataset;
+mod prepare_model;
 mod train;
+mod watched;
 mod work;
 
 pub use train::train;

@@ -9,6 +9,7 @@ use directory::{RunDirectory, dataset, hyperparameters, model, train};
 use std::path::Path;
 use std::time::Duration;
 use trainmaster_domain::hyperparameters::Hyperparameters;
+use trainmaster_domain::model::Quantization;
 use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{FailureClass, Record};
 use trainmaster_domain::run::spec::{InspectModel, PrepareDataset, Work};
@@ -33,8 +34,8 @@ fn a_model_is_inspected() {
         1,
         Work::InspectModel(InspectModel {
             model_path: model(),
-            architecture: "llama".into(),
-            quantization: "FP16".into(),
+            architecture: Some("llama".into()),
+            ..InspectModel::default()
         }),
     );
     assert_eq!(run.wait(run.start(1)), Some(0));
@@ -42,6 +43,9 @@ fn a_model_is_inspected() {
         panic!("{:?}", run.last(1));
     };
     assert!(found.params_count > 0);
+    assert_eq!(found.architecture.as_deref(), Some("llama"));
+    assert_eq!(found.quantization, Some(Quantization::Fp16));
+    assert_eq!(found.converts_to, None);
     assert_eq!(found.architecture_config["hidden_size"], 64);
 }
 
@@ -432,6 +436,7 @@ fn a_dataset_without_text_is_empty() {
             tokenizer_path: model(),
             context_length: 32,
             output_path: run.path().join("tokens").to_string_lossy().into_owned(),
+            ..PrepareDataset::default()
         }),
     );
     fails_with(&run, 1, "dataset_empty", FailureClass::Workload);

@@ -78,6 +78,10 @@ pub enum Command {
     /// Ways to steer a model that are kept for another time
     #[command(subcommand)]
     Preset(PresetCommand),
+    /// List models, the newest first: short for `model ls`
+    Models(SearchArguments),
+    /// List datasets, the newest first: short for `dataset ls`
+    Datasets(SearchArguments),
     /// Queue a training
     Train(Box<TrainArguments>),
     /// Autoencoders that come from elsewhere, or go there
@@ -178,17 +182,24 @@ pub struct RequestArguments {
 /// Models.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Register a model of this machine: a GGUF file or a Hugging Face directory
+    /// Register a model of this machine (a GGUF file or a Hugging Face directory), or of the Hugging Face hub
     Add {
-        /// The file or directory
+        /// The file or directory; with --hub, the repository
         path: PathBuf,
-        /// What to call it [default: the name of the file or directory]
+        /// Fetch it from the Hugging Face hub; HF_ENDPOINT and HF_TOKEN are the daemon's
+        #[arg(long)]
+        hub: bool,
+        /// A branch, a tag or a commit of the repository [default: main]
+        #[arg(long, requires = "hub")]
+        revision: Option<String>,
+        /// What to call it [default: the name of the file or directory, or the repository]
         #[arg(long)]
         name: Option<String>,
         /// Its family, such as llama [default: what its files say]
         #[arg(long)]
         architecture: Option<String>,
-        /// How its weights are held: FP32, FP16, INT8, Q8 or Q4 [default: what its files say]
+        /// How its weights are to be held: FP32, FP16, INT8, Q8 or Q4; they are converted if they come otherwise [default:
+        /// as they come]
         #[arg(long)]
         quantization: Option<String>,
         /// The request.
@@ -196,7 +207,7 @@ pub enum ModelCommand {
         request: RequestArguments,
     },
     /// List models, the newest first
-    Ls(PageArguments),
+    Ls(SearchArguments),
     /// Show a model
     Show {
         /// Its id, or its name
@@ -244,10 +255,26 @@ pub enum AutoencoderCommand {
 /// Datasets.
 #[derive(Debug, Subcommand)]
 pub enum DatasetCommand {
-    /// Register text of this machine: a .txt or .jsonl file, or a directory of them
+    /// Register text: a .txt, .jsonl, .jsonl.gz, .csv, .parquet or .arrow file of this machine, a directory of them, the text
+    /// that comes on standard input, or data of the Hugging Face hub
     Add {
-        /// The file or directory
+        /// The file or directory; -: standard input, which is one document; with --hub, the repository
         path: PathBuf,
+        /// Fetch it from the Hugging Face hub; HF_ENDPOINT and HF_TOKEN are the daemon's
+        #[arg(long)]
+        hub: bool,
+        /// A branch, a tag or a commit of the repository [default: main]
+        #[arg(long, requires = "hub")]
+        revision: Option<String>,
+        /// Only the files of this split [default: those of train, where any are called so]
+        #[arg(long, requires = "hub")]
+        split: Option<String>,
+        /// Only the files of this subset: a directory of the repository
+        #[arg(long, requires = "hub")]
+        subset: Option<String>,
+        /// Note it as text that you made yourself; standard input always is
+        #[arg(long, conflicts_with = "hub")]
+        custom: bool,
         /// The model whose tokenizer reads it: its id, or its name
         #[arg(long, value_name = "MODEL")]
         tokenizer: String,
@@ -257,8 +284,8 @@ pub enum DatasetCommand {
         /// What it is
         #[arg(long)]
         description: Option<String>,
-        /// For JSONL: the field that holds the text [default: text]
-        #[arg(long, value_name = "FIELD")]
+        /// For all but text files: the column that holds the text [default: text]
+        #[arg(long, value_name = "COLUMN")]
         text_column: Option<String>,
         /// Tokens in a packed sequence [default: 256]
         #[arg(long, value_name = "TOKENS")]
@@ -267,8 +294,19 @@ pub enum DatasetCommand {
         #[command(flatten)]
         request: RequestArguments,
     },
+    /// Tokenise a dataset that is ready for another model, too
+    Tokenize {
+        /// Its id
+        id: String,
+        /// The model whose tokenizer reads it: its id, or its name
+        #[arg(long, value_name = "MODEL")]
+        tokenizer: String,
+        /// The request.
+        #[command(flatten)]
+        request: RequestArguments,
+    },
     /// List datasets, the newest first
-    Ls(PageArguments),
+    Ls(SearchArguments),
     /// Show a dataset
     Show {
         /// Its id, or its name
@@ -293,6 +331,17 @@ pub struct PageArguments {
     /// At most so many
     #[arg(long, short = 'n', value_name = "ROWS", default_value_t = 50)]
     pub limit: u32,
+}
+
+/// Which models or datasets.
+#[derive(Clone, Debug, Args)]
+pub struct SearchArguments {
+    /// Which rows.
+    #[command(flatten)]
+    pub page: PageArguments,
+    /// Only those that these words find in name, family or description; "in quotes", or, -without are understood
+    #[arg(long, value_name = "WORDS")]
+    pub search: Option<String>,
 }
 
 /// Which trainings.

@@ -51,6 +51,17 @@ pub enum CommandError {
         /// Its deepest layer.
         last: u64,
     },
+    /// A text that came in a request cannot be kept.
+    #[error(
+        "the text cannot be kept in {path}; make room or check the state directory's permissions"
+    )]
+    Text {
+        /// Where.
+        path: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// What a training needs is broken.
     #[error(
         "{what} {id} is in error; look at it with `trainmaster {what} show {id}`, then retry it"
@@ -63,7 +74,7 @@ pub enum CommandError {
     },
     /// The dataset speaks another model's tokens.
     #[error(
-        "dataset {dataset} is tokenised for model {tokenizer_model}, not for {model}; add it again with model {model} as its tokenizer"
+        "dataset {dataset} is tokenised for model {tokenizer_model}, not for {model}; ask for it first: `trainmaster dataset tokenize {dataset} --tokenizer {model}`"
     )]
     Tokenizer {
         /// The dataset.
@@ -197,6 +208,9 @@ impl CommandError {
             Self::Dataset(DatasetRefusal::Text { .. } | DatasetRefusal::ContextLength(_))
             | Self::Model(ModelRefusal::Text { .. }) => "invalid_field",
             Self::Training(TrainingRefusal::NotAnMlp(_)) => "hook_not_mlp",
+            Self::Dataset(DatasetRefusal::Hub(_)) | Self::Model(ModelRefusal::Hub(_)) => {
+                "invalid_repository"
+            }
             Self::Dataset(_) | Self::Model(_) | Self::Training(_) => "not_allowed",
             Self::Kept(refusal) => kept_code(refusal),
             Self::Deleted { category, .. } => deleted_code(*category),
@@ -210,7 +224,10 @@ impl CommandError {
             Self::Job(JobRefusal::Value { .. }) => "invalid_field",
             Self::Job(_) => "not_allowed",
             Self::Conflict { .. } => "conflict",
-            Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => "internal",
+            Self::Log(_)
+            | Self::ReadModel { .. }
+            | Self::Text { .. }
+            | Self::Unrepresentable(_) => "internal",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -228,8 +245,12 @@ impl CommandError {
             | Self::Hyperparameters(_)
             | Self::Layer { .. }
             | Self::Tokenizer { .. }
-            | Self::Dataset(DatasetRefusal::Text { .. } | DatasetRefusal::ContextLength(_))
-            | Self::Model(ModelRefusal::Text { .. })
+            | Self::Dataset(
+                DatasetRefusal::Text { .. }
+                | DatasetRefusal::ContextLength(_)
+                | DatasetRefusal::Hub(_),
+            )
+            | Self::Model(ModelRefusal::Text { .. } | ModelRefusal::Hub(_))
             | Self::Training(
                 TrainingRefusal::NotAnMlp(_)
                 | TrainingRefusal::Hyperparameter(_)
@@ -259,7 +280,10 @@ impl CommandError {
             | Self::Model(_)
             | Self::Training(_)
             | Self::Conflict { .. } => Kind::Refused,
-            Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => Kind::Internal,
+            Self::Log(_)
+            | Self::ReadModel { .. }
+            | Self::Text { .. }
+            | Self::Unrepresentable(_) => Kind::Internal,
             Self::ShuttingDown => Kind::Unavailable,
         }
     }

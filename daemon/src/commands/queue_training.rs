@@ -73,20 +73,22 @@ impl Commands {
                 id: model_id,
             });
         }
-        if dataset.status() == DatasetStatus::Error {
-            return Err(CommandError::InError {
-                what: "dataset",
-                id: dataset_id,
-            });
-        }
-        if let Some(registered) = dataset.registered()
-            && registered.tokenizer_model_id.as_str() != model_id
-        {
-            return Err(CommandError::Tokenizer {
-                dataset: dataset_id,
-                tokenizer_model: registered.tokenizer_model_id.to_string(),
-                model: model_id,
-            });
+        if dataset.tokenized_for(&model_id).is_none() {
+            if dataset.status() == DatasetStatus::Error {
+                return Err(CommandError::InError {
+                    what: "dataset",
+                    id: dataset_id,
+                });
+            }
+            if let Some(tokenizer) = dataset.tokenizer()
+                && tokenizer.as_str() != model_id
+            {
+                return Err(CommandError::Tokenizer {
+                    dataset: dataset_id,
+                    tokenizer_model: tokenizer.to_string(),
+                    model: model_id,
+                });
+            }
         }
         let deepest = hyperparameters.sites(0).iter().map(|site| site.layer).max();
         if let Some(layer) = deepest

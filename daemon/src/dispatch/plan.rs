@@ -49,7 +49,7 @@ pub(crate) async fn plan(
     options: &DispatchOptions,
 ) -> Result<Readiness, LogError> {
     match stream.category {
-        Category::Model => plan_model(log, &stream.id).await,
+        Category::Model => plan_model(log, &stream.id, &options.state_directory).await,
         Category::Dataset => plan_dataset(log, &stream.id, &options.state_directory).await,
         Category::Training => plan_training(log, &stream.id, options).await,
         Category::Job => plan_job(log, &stream.id).await,
@@ -60,17 +60,20 @@ pub(crate) async fn plan(
     }
 }
 
-async fn plan_model(log: &Log, id: &str) -> Result<Readiness, LogError> {
+async fn plan_model(log: &Log, id: &str, state_directory: &Path) -> Result<Readiness, LogError> {
     let model = log.load::<Model>(id).await?.state;
-    let (true, Some(registered), Some(files)) = (model.waits(), model.registered(), model.files())
-    else {
+    let (true, Some(registered)) = (model.waits(), model.registered()) else {
         return Ok(Readiness::Nothing);
     };
+    let own = |name: &str| path(&state_directory.join("models").join(id).join(name));
+    let here = model.files().map(|files| files.file_path.clone());
     Ok(ready(
         spec::Work::InspectModel(InspectModel {
-            model_path: files.file_path.clone(),
+            download: registered.hub.clone().filter(|_| here.is_none()),
+            model_path: here.unwrap_or_else(|| own("raw")),
             architecture: registered.architecture.clone(),
-            quantization: registered.quantization.as_str().to_owned(),
+            quantization: registered.quantization,
+            quantized_path: registered.quantization.map(|_| own("quantized")),
         }),
         model.attempts(),
         None,
@@ -79,32 +82,37 @@ async fn plan_model(log: &Log, id: &str) -> Result<Readiness, LogError> {
 
 async fn plan_dataset(log: &Log, id: &str, state_directory: &Path) -> Result<Readiness, LogError> {
     let dataset = log.load::<Dataset>(id).await?.state;
-    let (true, Some(registered), Some(files)) =
-        (dataset.waits(), dataset.registered(), dataset.files())
+    let (true, Some(registered), Some(tokenizer)) =
+        (dataset.waits(), dataset.registered(), dataset.tokenizer())
     else {
         return Ok(Readiness::Nothing);
     };
-    let tokenizer = registered.tokenizer_model_id.as_str();
-    let model = log.load::<Model>(tokenizer).await?.state;
+    let model = log.load::<Model>(tokenizer.as_str()).await?.state;
     let (ModelStatus::Ready, Some(model_files)) = (model.status(), model.files()) else {
-        return Ok(waits_for_model(tokenizer, &model));
+        return Ok(waits_for_model(tokenizer.as_str(), &model));
     };
+    let datasets = state_directory.join("datasets");
+    let own = |name: &str| path(&datasets.join(id).join(name));
+    let here = dataset.files().map(|files| files.file_path.clone());
     Ok(ready(
         spec::Work::PrepareDataset(PrepareDataset {
-            source_path: files.file_path.clone(),
+            download: registered.hub.clone().filter(|_| here.is_none()),
+            source_path: here.unwrap_or_else(|| own("raw")),
             text_column: registered.text_column.clone(),
+            // The files as they came, so that conversions of one model share tokens.
             tokenizer_path: model_files.file_path.clone(),
             context_length: registered.context_length,
-            output_path: state_directory
-                .join("datasets")
-                .join(id)
-                .join("tokenized")
-                .to_string_lossy()
-                .into_owned(),
+            output_path: own("tokenized"),
+            content_sha256: dataset.content_sha256().map(str::to_owned),
+            datasets_path: Some(path(&datasets)),
         }),
         dataset.attempts(),
         None,
     ))
+}
+
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 async fn plan_training(
@@ -119,8 +127,8 @@ async fn plan_training(
     };
     let model_id = definition.model_id.as_str();
     let model = log.load::<Model>(model_id).await?.state;
-    let (ModelStatus::Ready, Some(registered), Some(files)) =
-        (model.status(), model.registered(), model.files())
+    let (ModelStatus::Ready, Some(registered), Some(model_path)) =
+        (model.status(), model.registered(), model.weights_path())
     else {
         return Ok(waits_for_model(model_id, &model));
     };
@@ -140,11 +148,8 @@ async fn plan_training(
     }
     let dataset_id = definition.dataset_id.as_str();
     let dataset = log.load::<Dataset>(dataset_id).await?.state;
-    let Some(tokenized_path) = dataset.tokenized_path() else {
-        return Ok(Readiness::Waits(format!(
-            "dataset {dataset_id} is {}",
-            dataset.status().as_str()
-        )));
+    let Some(tokenized_path) = dataset.tokenized_for(model_id) else {
+        return Ok(Readiness::Waits(no_tokens(dataset_id, &dataset)));
     };
     let training_id = match id.parse() {
         Ok(id) => id,
@@ -154,7 +159,7 @@ async fn plan_training(
     Ok(ready(
         spec::Work::Train(Box::new(Train {
             training_id,
-            model_path: files.file_path.clone(),
+            model_path: model_path.to_owned(),
             model_name: registered.name.clone(),
             tokenized_path: tokenized_path.to_owned(),
             encoder_type: definition.encoder_type.as_str().to_owned(),
@@ -221,7 +226,7 @@ async fn trained(log: &Log, training_id: &TrainingId) -> Result<Result<Trained, 
     };
     let model_id = definition.model_id.as_str();
     let model = log.load::<Model>(model_id).await?.state;
-    let (ModelStatus::Ready, Some(files)) = (model.status(), model.files()) else {
+    let (ModelStatus::Ready, Some(model_path)) = (model.status(), model.weights_path()) else {
         return Ok(Err(format!(
             "model {model_id} is {}",
             model.status().as_str()
@@ -231,7 +236,7 @@ async fn trained(log: &Log, training_id: &TrainingId) -> Result<Result<Trained, 
         sites: definition.hyperparameters.sites(model.num_layers()),
         definition: definition.clone(),
         result: result.clone(),
-        model_path: files.file_path.clone(),
+        model_path: model_path.to_owned(),
     }))
 }
 
@@ -245,11 +250,9 @@ async fn plan_extraction(
     };
     let dataset_id = extraction.dataset_id.as_str();
     let dataset = log.load::<Dataset>(dataset_id).await?.state;
-    let Some(tokenized_path) = dataset.tokenized_path() else {
-        return Ok(Err(format!(
-            "dataset {dataset_id} is {}",
-            dataset.status().as_str()
-        )));
+    let model_id = trained.definition.model_id.as_str();
+    let Some(tokenized_path) = dataset.tokenized_for(model_id) else {
+        return Ok(Err(no_tokens(dataset_id, &dataset)));
     };
     let wanted = |site: &&HookSite| {
         let of_layer = extraction
@@ -286,7 +289,7 @@ async fn plan_generation(
 ) -> Result<Result<spec::Work, String>, LogError> {
     let model_id = generation.model_id.as_str();
     let model = log.load::<Model>(model_id).await?.state;
-    let (ModelStatus::Ready, Some(files)) = (model.status(), model.files()) else {
+    let (ModelStatus::Ready, Some(model_path)) = (model.status(), model.weights_path()) else {
         return Ok(Err(format!(
             "model {model_id} is {}",
             model.status().as_str()
@@ -306,12 +309,19 @@ async fn plan_generation(
         },
     };
     Ok(Ok(spec::Work::Generate(Box::new(Generate {
-        model_path: files.file_path.clone(),
+        model_path: model_path.to_owned(),
         prompt: generation.prompt.clone(),
         chat: generation.chat,
         sampling: generation.sampling.clone(),
         steering,
     }))))
+}
+
+fn no_tokens(id: &str, dataset: &Dataset) -> String {
+    format!(
+        "dataset {id} is {} and not tokenised for the model",
+        dataset.status().as_str()
+    )
 }
 
 fn waits_for_model(id: &str, model: &Model) -> Readiness {

@@ -7,7 +7,7 @@ use super::{
     schema::{AtLeast, List, one},
 };
 use crate::{
-    commands::{AddDataset, Caller},
+    commands::{AddDataset, Caller, TokenizeDataset},
     queries::{Dataset, Page},
 };
 use axum::{Json, extract::State, response::Response};
@@ -28,12 +28,17 @@ pub(super) async fn list(
     Ok(Json(
         state
             .queries()
-            .datasets(asked.status.as_deref(), asked.after.as_ref(), asked.limit)
+            .datasets(
+                asked.search.as_deref(),
+                asked.status.as_deref(),
+                asked.after.as_ref(),
+                asked.limit,
+            )
             .await?,
     ))
 }
 
-/// Registers text of this machine. It is then read and tokenised.
+/// Registers text: of this machine, of the request itself, or of the Hugging Face hub. It is then fetched, read and tokenised.
 #[utoipa::path(
     post, path = "/v1/datasets", tag = "datasets", operation_id = "addDataset", request_body = AddDataset,
     params(Wait, ("Idempotency-Key" = Option<String>, Header, description = "Repeated under the same key, a request is done once.")),
@@ -87,5 +92,26 @@ pub(super) async fn retry(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().retry_dataset(&id, &caller).await?;
+    Ok(answer(&state, accepted, wait, "datasets", false).await)
+}
+
+/// Has a dataset tokenised for another model, too. Trainings on what there is go on.
+#[utoipa::path(
+    post, path = "/v1/datasets/{id}/tokenize", tag = "datasets", operation_id = "tokenizeDataset", request_body = TokenizeDataset,
+    params(Wait, ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Answer), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn tokenize(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(wait): Parameters<Wait>,
+    Body(command): Body<TokenizeDataset>,
+) -> Result<Response, Problem> {
+    let wait = wait.duration(&state)?;
+    let accepted = state
+        .commands()
+        .tokenize_dataset(&id, command, &caller)
+        .await?;
     Ok(answer(&state, accepted, wait, "datasets", false).await)
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     commands::{AddModel, Caller},
-    queries::{Model, Page},
+    queries::{Model, ModelDetail, Page},
 };
 use axum::{Json, extract::State, response::Response};
 
@@ -28,12 +28,18 @@ pub(super) async fn list(
     Ok(Json(
         state
             .queries()
-            .models(asked.status.as_deref(), asked.after.as_ref(), asked.limit)
+            .models(
+                asked.search.as_deref(),
+                asked.status.as_deref(),
+                asked.after.as_ref(),
+                asked.limit,
+            )
             .await?,
     ))
 }
 
-/// Registers a language model of this machine. Its files are then looked at.
+/// Registers a language model of this machine or of the Hugging Face hub. Its files are then fetched, looked at, and converted
+/// where they are to be held otherwise.
 #[utoipa::path(
     post, path = "/v1/models", tag = "models", operation_id = "addModel", request_body = AddModel,
     params(Wait, ("Idempotency-Key" = Option<String>, Header, description = "Repeated under the same key, a request is done once.")),
@@ -54,20 +60,20 @@ pub(super) async fn create(
 #[utoipa::path(
     get, path = "/v1/models/{id}", tag = "models", operation_id = "getModel",
     params(("id" = String, Path, description = "Its id, or a name that only one model has."), AtLeast),
-    responses((status = 200, body = Model), (status = "default", body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = ModelDetail), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn get(
     State(state): State<AppState>,
     Segment(given): Segment,
     Parameters(at_least): Parameters<AtLeast>,
-) -> Result<Json<Model>, Problem> {
+) -> Result<Json<ModelDetail>, Problem> {
     state.show_at_least(at_least.position()?).await?;
     let given = super::schema::id_or_name("model", given)?;
     one(
         "model",
         &given,
         state.queries().model(&given).await?,
-        |row| row.id.as_str(),
+        |row| row.model.id.as_str(),
     )
     .map(Json)
 }

@@ -1,7 +1,7 @@
 //! How the HTTP interface behaves.
 
 use sha2::{Digest, Sha256};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// How the HTTP interface behaves.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct HttpOptions {
     pub wait: Duration,
     /// An event stream looks at the log this often, however quiet it is: another daemon may have appended.
     pub poll: Duration,
+    /// Where texts that come in requests are kept, a directory a dataset; none: such requests are refused.
+    pub datasets_directory: Option<PathBuf>,
 }
 
 impl Default for HttpOptions {
@@ -38,6 +40,7 @@ impl Default for HttpOptions {
             heartbeat: Duration::from_secs(15),
             wait: Duration::from_secs(2),
             poll: Duration::from_secs(2),
+            datasets_directory: None,
         }
     }
 }

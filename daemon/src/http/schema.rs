@@ -12,6 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct List {
+    /// Only those that these words find: of a model's name and family, of a dataset's name and description. `"in quotes"`,
+    /// `or` and `-without` are understood.
+    #[param(max_length = 1000)]
+    pub(super) search: Option<String>,
     /// Only those in this status.
     pub(super) status: Option<String>,
     /// Where the last page ended: its `next`.
@@ -26,6 +30,7 @@ pub(super) struct List {
 
 /// Which rows of a list, checked.
 pub(super) struct Checked {
+    pub(super) search: Option<String>,
     pub(super) status: Option<String>,
     pub(super) after: Option<Cursor>,
     pub(super) limit: u32,
@@ -42,7 +47,15 @@ impl List {
                 statuses.join(", ")
             )));
         }
+        if let Some(words) = &self.search
+            && (words.chars().count() > 1000 || words.contains('\0'))
+        {
+            return Err(invalid_query(
+                "search must be at most 1000 characters, none of them NUL",
+            ));
+        }
         Ok(Checked {
+            search: self.search.filter(|words| !words.trim().is_empty()),
             status: self.status,
             after: self
                 .after

@@ -38,7 +38,8 @@ impl AppState {
         Self(Arc::new(Shared {
             requests: Arc::new(Semaphore::new(options.max_requests)),
             streams: Arc::new(Semaphore::new(options.max_streams)),
-            commands: Commands::new(log.clone(), pool.clone()),
+            commands: Commands::new(log.clone(), pool.clone())
+                .keeping_texts_in(options.datasets_directory.clone()),
             queries: Queries::new(pool),
             options,
             log,

@@ -54,6 +54,7 @@ pub(super) async fn list(
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Page<Training>>, Problem> {
     let checked = List {
+        search: None,
         status: asked.status,
         after: asked.after,
         limit: asked.limit,

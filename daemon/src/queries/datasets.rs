@@ -43,32 +43,30 @@ pub struct Dataset {
 }
 
 impl Queries {
-    /// Datasets, the newest first.
+    /// Datasets, the newest first: all, or those that a search finds by the words of their
+    /// name and description.
     ///
     /// # Errors
     /// [`QueryError`].
     pub async fn datasets(
         &self,
+        search: Option<&str>,
         status: Option<&str>,
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Dataset>, QueryError> {
-        let rows: Vec<Dataset> = sqlx::query_as(
-            "SELECT id, name, source, description, size_bytes, status, progress, error_message, file_path,
-                    tokenized_path, num_samples, num_tokens, vocab_size, avg_sequence_length, created_at, updated_at
-               FROM mistudio.datasets
-              WHERE ($1::text IS NULL OR status = $1)
-                AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-              ORDER BY created_at DESC, id DESC
-              LIMIT $4",
-        )
-        .bind(status)
-        .bind(after.map(|cursor| cursor.created_at))
-        .bind(after.map(|cursor| cursor.id.as_str()))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(attempt("the datasets"))?;
+        let query = match search {
+            Some(words) => sqlx::query_as(include_str!("datasets/search.sql")).bind(words),
+            None => sqlx::query_as(include_str!("datasets/list.sql")),
+        };
+        let rows: Vec<Dataset> = query
+            .bind(status)
+            .bind(after.map(|cursor| cursor.created_at))
+            .bind(after.map(|cursor| cursor.id.as_str()))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(attempt("the datasets"))?;
         Ok(page(rows, limit, |row| {
             Cursor::new(row.created_at, row.id.clone()).to_string()
         }))

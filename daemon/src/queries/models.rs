@@ -41,33 +41,62 @@ pub struct Model {
     pub updated_at: DateTime<Utc>,
 }
 
+/// A language model, and what converting its weights cost.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
+pub struct ModelDetail {
+    /// Its row.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub model: Model,
+    /// Where its weights were converted: the loss of a token of real text (mean negative log-likelihood, in nats; its exponential is
+    /// the perplexity), before and after.
+    #[schema(value_type = Option<Conversion>)]
+    #[sqlx(json(nullable))]
+    pub conversion: Option<Conversion>,
+}
+
+/// What converting a model's weights cost.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Conversion {
+    /// Of the weights as they came.
+    pub loss_before: f64,
+    /// Of the converted weights.
+    pub loss_after: f64,
+    /// Of the weights as they came.
+    pub perplexity_before: f64,
+    /// Of the converted weights.
+    pub perplexity_after: f64,
+    /// Which text.
+    pub evaluated_on: String,
+    /// Tokens whose likelihood was asked for.
+    pub tokens: i64,
+}
+
 impl Queries {
-    /// Models, the newest first.
+    /// Models, the newest first: all, or those that a search finds by the words of their
+    /// name and architecture.
     ///
     /// # Errors
     /// [`QueryError`].
     pub async fn models(
         &self,
+        search: Option<&str>,
         status: Option<&str>,
         after: Option<&Cursor>,
         limit: u32,
     ) -> Result<Page<Model>, QueryError> {
-        let rows: Vec<Model> = sqlx::query_as(
-            "SELECT id, name, architecture, params_count, quantization, status, progress, error_message, file_path,
-                    quantized_path, architecture_config, memory_required_bytes, disk_size_bytes, created_at, updated_at
-               FROM mistudio.models
-              WHERE ($1::text IS NULL OR status = $1)
-                AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-              ORDER BY created_at DESC, id DESC
-              LIMIT $4",
-        )
-        .bind(status)
-        .bind(after.map(|cursor| cursor.created_at))
-        .bind(after.map(|cursor| cursor.id.as_str()))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(attempt("the models"))?;
+        let query = match search {
+            Some(words) => sqlx::query_as(include_str!("models/search.sql")).bind(words),
+            None => sqlx::query_as(include_str!("models/list.sql")),
+        };
+        let rows: Vec<Model> = query
+            .bind(status)
+            .bind(after.map(|cursor| cursor.created_at))
+            .bind(after.map(|cursor| cursor.id.as_str()))
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(attempt("the models"))?;
         Ok(page(rows, limit, |row| {
             Cursor::new(row.created_at, row.id.clone()).to_string()
         }))
@@ -77,19 +106,11 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn model(&self, given: &str) -> Result<Vec<Model>, QueryError> {
-        sqlx::query_as(
-            "SELECT id, name, architecture, params_count, quantization, status, progress, error_message, file_path,
-                    quantized_path, architecture_config, memory_required_bytes, disk_size_bytes, created_at, updated_at
-               FROM mistudio.models
-              WHERE id = $1
-                 OR (name = $1 AND NOT EXISTS (SELECT FROM mistudio.models WHERE id = $1))
-              ORDER BY created_at, id
-              LIMIT 5",
-        )
-        .bind(given)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(attempt(format!("model {given}")))
+    pub async fn model(&self, given: &str) -> Result<Vec<ModelDetail>, QueryError> {
+        sqlx::query_as(include_str!("models/one.sql"))
+            .bind(given)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(attempt(format!("model {given}")))
     }
 }

@@ -12,8 +12,9 @@ use std::{
 use tracing::warn;
 use trainmaster_domain::Lease;
 
-/// What of the daemon's environment a trainer gets; anything else, secrets above all, stays here.
-const ENVIRONMENT: [&str; 9] = [
+/// What of the daemon's environment a trainer gets; anything else stays here, secrets above all: but for the hub's token, which a
+/// run that fetches from the hub needs.
+const ENVIRONMENT: [&str; 21] = [
     "PATH",
     "HOME",
     "LANG",
@@ -23,6 +24,18 @@ const ENVIRONMENT: [&str; 9] = [
     "LIBTORCH",
     "RUST_LOG",
     "RUST_BACKTRACE",
+    "HF_ENDPOINT",
+    "HF_TOKEN",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 ];
 const ENVIRONMENT_PREFIXES: [&str; 6] = ["LC_", "CUDA_", "NVIDIA_", "OMP_", "KMP_", "MKL_"];
 

@@ -35,6 +35,7 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
     HttpOptions {
         max_body_bytes: usize::try_from(settings.http.max_body_bytes).unwrap_or(usize::MAX),
         request_timeout: settings.http.request_timeout_seconds.duration(),
+        datasets_directory: Some(settings.state_directory().join("datasets")),
         ..HttpOptions::default()
     }
 }

@@ -133,7 +133,9 @@ fn refused(record: &Record) {
     let kind = match record {
         Record::Started(_) => "started",
         Record::Progress(_) => "progress",
+        Record::Downloaded(_) => "downloaded",
         Record::ModelInspected(_) => "model_inspected",
+        Record::ModelQuantized(_) => "model_quantized",
         Record::DatasetIngested(_) => "dataset_ingested",
         Record::DatasetTokenized(_) => "dataset_tokenized",
         Record::TrainingStarted(_) => "training_started",
@@ -157,7 +159,9 @@ fn refused(record: &Record) {
 /// Whether nothing of a run can follow it.
 fn is_last_word(record: &Record) -> bool {
     match record {
-        Record::ModelInspected(_)
+        // Unless it goes on to convert it.
+        Record::ModelInspected(found) => found.converts_to.is_none(),
+        Record::ModelQuantized(_)
         | Record::DatasetTokenized(_)
         | Record::Generated(_)
         | Record::FeaturesExtracted(_)
@@ -168,6 +172,7 @@ fn is_last_word(record: &Record) -> bool {
         | Record::Failed(_) => true,
         Record::Started(_)
         | Record::Progress(_)
+        | Record::Downloaded(_)
         | Record::DatasetIngested(_)
         | Record::TrainingStarted(_)
         | Record::GeneratedText(_)

@@ -138,6 +138,11 @@ async fn what_is_not_there_is_not_found() {
         ),
         (
             Method::POST,
+            "/v1/datasets/ds_none/tokenise",
+            "route_not_found",
+        ),
+        (
+            Method::POST,
             "/v1/projections/users/rebuild",
             "read_model_not_found",
         ),
@@ -214,8 +219,8 @@ async fn a_body_must_be_json_of_the_right_shape_and_size() {
         ("/v1/models", json_type, "\u{0}", 400, "malformed_json"),
         ("/v1/trainings", json_type, &deep, 400, "malformed_json"),
         ("/v1/models", json_type, &huge, 413, "body_too_large"),
-        ("/v1/models", json_type, "[]", 422, "invalid_body"),
-        ("/v1/models", json_type, "{}", 422, "invalid_body"),
+        ("/v1/models", json_type, "[]", 422, "invalid_field"),
+        ("/v1/models", json_type, "{}", 422, "invalid_field"),
         (
             "/v1/models",
             json_type,

@@ -12,4 +12,6 @@ mod idempotency;
 mod kept;
 mod openapi;
 mod reads;
+mod register;
+mod search;
 mod work;

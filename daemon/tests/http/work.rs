@@ -13,7 +13,7 @@ use trainmaster_domain::{
 
 impl Interface {
     /// Where its last event stands.
-    async fn execute<A: Aggregate>(&self, id: &str, command: A::Command) -> Position
+    pub async fn execute<A: Aggregate>(&self, id: &str, command: A::Command) -> Position
     where
         A::Command: Clone,
     {
@@ -37,7 +37,7 @@ impl Interface {
             .unwrap()
     }
 
-    async fn claim(&self) -> Claim {
+    pub async fn claim(&self) -> Claim {
         Claim {
             worker_id: "worker".to_owned(),
             host: "here".to_owned(),
@@ -46,7 +46,7 @@ impl Interface {
         }
     }
 
-    async fn report(&self, seq: u64, record: serde_json::Value) -> Box<Report> {
+    pub async fn report(&self, seq: u64, record: serde_json::Value) -> Box<Report> {
         let now = self.log.now().await.unwrap();
         let mut line = json!({ "lease": 1, "seq": seq, "written_at": now });
         line.as_object_mut()

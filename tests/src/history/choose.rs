@@ -46,10 +46,12 @@ impl History {
                 text_column: "text".to_owned(),
                 tokenizer_model_id: ModelId::new("m_000").expect("a valid id"),
                 context_length: 256,
+                hub: None,
             },
             files: dataset::Downloaded {
                 file_path: format!("/data/{id}"),
                 size_bytes: self.draw.below(1 << 40).cast_signed(),
+                fetched: None,
             },
         };
         Command::Dataset(id, command)
@@ -60,16 +62,20 @@ impl History {
         let command = ModelCommand::RegisterLocal {
             registered: model::Registered {
                 name: format!("Model {id}"),
-                architecture: "llama".to_owned(),
-                quantization: self.draw.one_of([
+                architecture: Some("llama".to_owned()),
+                quantization: Some(self.draw.one_of([
                     Quantization::Q4,
                     Quantization::Fp16,
                     Quantization::Int8,
-                ]),
+                ])),
+                hub: None,
             },
             files: model::Downloaded {
                 file_path: format!("/models/{id}.gguf"),
                 disk_size_bytes: self.draw.below(1 << 40).cast_signed(),
+                architecture: None,
+                quantization: None,
+                fetched: None,
             },
         };
         Command::Model(id, command)
@@ -102,6 +108,9 @@ impl History {
         let draw = &mut self.draw;
         let command = match dataset.status() {
             DatasetStatus::Error => DatasetCommand::Retry,
+            DatasetStatus::Ready => DatasetCommand::Tokenize(
+                ModelId::new(format!("m_{:03}", draw.below(3))).expect("a valid id"),
+            ),
             _ if dataset.waits() => DatasetCommand::Claim(claim(draw, attempts, &mut self.now)),
             _ if draw.one_in(15) => DatasetCommand::LoseLease(lose(draw, attempts, self.now)),
             status => {
@@ -111,6 +120,7 @@ impl History {
                         journal::Record::DatasetIngested(journal::DatasetIngested {
                             num_samples: draw.below(1 << 20).cast_signed(),
                             size_bytes: 1 << 30,
+                            content_sha256: None,
                         })
                     }
                     (1, _) => journal::Record::DatasetTokenized(journal::DatasetTokenized {
@@ -146,6 +156,22 @@ impl History {
             _ if draw.one_in(4) => {
                 ModelCommand::Report(Box::new(report(attempts, self.now, failed(draw))))
             }
+            ModelStatus::Quantizing if draw.one_in(2) => {
+                let progress = journal::Record::Progress(journal::Progress {
+                    stage: "quantizing".to_owned(),
+                    percent: draw.fraction() * 100.0,
+                });
+                ModelCommand::Report(Box::new(report(attempts, self.now, progress)))
+            }
+            ModelStatus::Quantizing => {
+                let quantized = journal::Record::ModelQuantized(journal::ModelQuantized {
+                    quantized_path: format!("/models/{id}/quantized"),
+                    disk_size_bytes: draw.below(1 << 40).cast_signed(),
+                    memory_required_bytes: 1 << 28,
+                    loss: None,
+                });
+                ModelCommand::Report(Box::new(report(attempts, self.now, quantized)))
+            }
             _ => {
                 let found = journal::Record::ModelInspected(journal::ModelInspected {
                     params_count: 134_515_008,
@@ -154,6 +180,8 @@ impl History {
                     architecture_config: serde_json::json!({
                         "num_layers": 30, "hidden_size": 576, "rope_theta": 100000.0, "name": "“é”", "tied": true
                     }),
+                    converts_to: draw.one_in(2).then_some(Quantization::Q8),
+                    ..journal::ModelInspected::default()
                 });
                 ModelCommand::Report(Box::new(report(attempts, self.now, found)))
             }

@@ -63,5 +63,6 @@ pub fn inspect(
         memory_required_bytes: weight_bytes + TOKENS_IN_FLIGHT * widest * element_bytes,
         disk_size_bytes: i64::try_from(checkpoint.disk_size_bytes()).unwrap_or(i64::MAX),
         architecture_config: config.to_json(),
+        ..ModelInspected::default()
     })
 }

@@ -5,6 +5,7 @@ use crate::autoencoder::{
     tensor_file::TensorFileError,
 };
 use crate::dataset::DatasetError;
+use crate::hub::HubError;
 use crate::language_model::LanguageModelError;
 use crate::tokenizer::TokenizerError;
 use std::io::ErrorKind;
@@ -61,6 +62,14 @@ pub enum RunError {
         found: String,
         /// The hash it should have.
         announced: String,
+    },
+    /// A dataset's text is another than the one that was counted.
+    #[error(
+        "the files of {path} have changed since the dataset was read: put them back, or add them again as a new dataset"
+    )]
+    ContentChanged {
+        /// Which.
+        path: PathBuf,
     },
     /// No room.
     #[error(
@@ -120,6 +129,7 @@ impl RunError {
             Self::FileMissing { .. } => (Workload, "file_missing"),
             Self::FileTruncated { .. } => (Workload, "file_truncated"),
             Self::FileAltered { .. } => (Workload, "file_altered"),
+            Self::ContentChanged { .. } => (Workload, "content_changed"),
             Self::DiskFull { .. } => (Infrastructure, "disk_full"),
             Self::OutOfMemory { .. } => (Infrastructure, "out_of_memory"),
             Self::Unsupported { .. } => (Workload, "unsupported"),
@@ -188,6 +198,12 @@ impl From<LanguageModelError> for RunError {
 
 impl From<DatasetError> for RunError {
     fn from(error: DatasetError) -> Self {
+        Self::Reported(error.failure())
+    }
+}
+
+impl From<HubError> for RunError {
+    fn from(error: HubError) -> Self {
         Self::Reported(error.failure())
     }
 }

@@ -6,13 +6,9 @@ use super::generate::generate;
 use super::import_autoencoder::import_autoencoder;
 use super::model_activations::ModelActivations;
 use super::prepare_dataset::prepare_dataset;
+use super::prepare_model::prepare_model;
 use super::{Run, device};
-use crate::autoencoder::precision::product_kind;
-use crate::language_model;
-use std::path::Path;
-use trainmaster_domain::hyperparameters::Precision;
-use trainmaster_domain::run::journal::Record;
-use trainmaster_domain::run::spec::{InspectModel, Work};
+use trainmaster_domain::run::spec::Work;
 
 /// Does the work of a run's spec.
 ///
@@ -20,7 +16,7 @@ use trainmaster_domain::run::spec::{InspectModel, Work};
 /// [`RunError`]: the run ends without a result.
 pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
     match run.spec.work.clone() {
-        Work::InspectModel(inspect) => inspect_model(run, &inspect),
+        Work::InspectModel(inspect) => prepare_model(run, &inspect),
         Work::PrepareDataset(prepare) => prepare_dataset(run, &prepare),
         Work::Train(train) => {
             run.say_progress("loading", 0.0)?;
@@ -34,18 +30,4 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
         Work::Extract(wanted) => extract(run, &wanted),
         Work::Generate(wanted) => generate(run, &wanted),
     }
-}
-
-fn inspect_model(run: &mut Run, inspect: &InspectModel) -> Result<(), RunError> {
-    run.say_progress("loading", 0.0)?;
-    let device = device(&run.spec.resources.device)?;
-    let kind = product_kind(Precision::Auto, device)
-        .map_err(|error| RunError::of_libtorch("trying the device", &error))?;
-    let found = language_model::inspect(
-        Path::new(&inspect.model_path),
-        &inspect.architecture,
-        &inspect.quantization,
-        kind,
-    )?;
-    run.say(Record::ModelInspected(found), true)
 }

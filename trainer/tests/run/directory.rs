@@ -26,7 +26,7 @@ pub fn model() -> String {
 
 /// A tokenised text, made once by the trainer itself.
 pub fn dataset() -> String {
-    static MADE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static MADE: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let run = RunDirectory::new();
         let output = run.path().join("tokens");
@@ -38,17 +38,16 @@ pub fn dataset() -> String {
                 tokenizer_path: model(),
                 context_length: 32,
                 output_path: output.to_string_lossy().into_owned(),
+                ..PrepareDataset::default()
             }),
         );
         assert_eq!(run.wait(run.start(1)), Some(0));
-        assert!(
-            matches!(run.last(1), Record::DatasetTokenized(_)),
-            "{:?}",
-            run.last(1)
-        );
-        run.directory
+        let Record::DatasetTokenized(tokenized) = run.last(1) else {
+            panic!("{:?}", run.last(1));
+        };
+        (run.directory, tokenized.tokenized_path)
     });
-    made.path().join("tokens").to_string_lossy().into_owned()
+    made.1.clone()
 }
 
 /// A training that takes a while on the tiny model.
@@ -148,7 +147,13 @@ impl RunDirectory {
     }
 
     pub fn start(&self, lease: u64) -> Child {
+        self.start_with(lease, &[])
+    }
+
+    /// With these variables of the environment.
+    pub fn start_with(&self, lease: u64, environment: &[(&str, &str)]) -> Child {
         self.command(env!("CARGO_BIN_EXE_trainmaster-trainer"))
+            .envs(environment.iter().copied())
             .arg("run")
             .arg(self.path())
             .args(["--lease", &lease.to_string()])
