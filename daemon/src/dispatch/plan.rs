@@ -140,7 +140,7 @@ async fn plan_training(
             spec::Work::ImportAutoencoder(ImportAutoencoder {
                 training_id,
                 source_path: source_path.clone(),
-                model_path: files.file_path.clone(),
+                model_path: model_path.to_owned(),
             }),
             training.attempts(),
             training.requested(),
