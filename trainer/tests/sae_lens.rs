@@ -276,6 +276,50 @@ fn a_scale_beside_a_checkpoint_is_folded() {
 }
 
 #[test]
+fn a_checkpoint_of_batch_topk_has_one_threshold_in_units_of_decoder_norms() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = saved(
+        EncoderType::Sparse,
+        ActivationFunction::TopK,
+        directory.path(),
+    );
+    let threshold = Tensor::from(0.05f64);
+    write_tensors(
+        &directory.path().join("sae_weights.safetensors"),
+        &[
+            ("W_enc", &kept.w_enc),
+            ("b_enc", &kept.b_enc),
+            ("W_dec", &kept.w_dec),
+            ("b_dec", &kept.b_dec),
+            ("topk_threshold", &threshold),
+        ],
+    )
+    .unwrap();
+    edit(directory.path(), |c| {
+        c["architecture"] = json!("batchtopk");
+        c["rescale_acts_by_decoder_norm"] = json!(true);
+        c["normalize_activations"] = json!("expected_average_only_in");
+    });
+    std::fs::write(
+        directory.path().join("activation_scaler.json"),
+        r#"{"scaling_factor": 2.5, "has_whitening": false}"#,
+    )
+    .unwrap();
+    let loaded = load(directory.path()).unwrap();
+    assert_eq!(loaded.architecture(), "jumprelu");
+    let x = noise(20, D_IN);
+    let norms = kept.w_dec.norm_scalaropt_dim(2.0, [1i64].as_slice(), false);
+    let pre = ((&x * 2.5 - &kept.b_dec).matmul(&kept.w_enc) + &kept.b_enc) * &norms;
+    let latents = pre.relu() * pre.gt(0.05);
+    assert!(latents.gt(0.0).any().int64_value(&[]) == 1);
+    let written = ((&latents / &norms).matmul(&kept.w_dec) + &kept.b_dec) / 2.5;
+    // SAELens gives them in units of the norms that the scale has been folded into.
+    let found = loaded.encode(&x).unwrap();
+    close(&(&found * 2.5), &latents);
+    close(&loaded.decode(&found, &x).unwrap(), &written);
+}
+
+#[test]
 fn whitening_beside_a_checkpoint_is_folded() {
     for centred in [true, false] {
         let directory = tempfile::tempdir().unwrap();

@@ -28,6 +28,14 @@ impl Autoencoder {
         Ok(())
     }
 
+    /// Thresholds of latents that are given in the decoder's norms, when these become `factor` times what they were.
+    pub(super) fn rescale_threshold(&mut self, factor: f64) -> Result<(), TchError> {
+        if let LatentFunction::JumpRelu(threshold) = &mut self.function {
+            *threshold = threshold.f_mul_scalar(factor)?;
+        }
+        Ok(())
+    }
+
     /// `covariance_whitening`: it was trained on z = (x − mean)·matrix, and x̂ = ẑ·inverse + mean ([d], [d, d], [d, d]). In f64.
     pub(super) fn fold_whitening(
         &mut self,

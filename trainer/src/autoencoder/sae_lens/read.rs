@@ -127,24 +127,28 @@ impl Autoencoder {
             log_frequency: log_frequency(directory, d_sae, device)?,
             function,
         };
-        if configuration.flag("rescale_acts_by_decoder_norm") == Some(true) {
-            autoencoder.fold_decoder_norm()?;
-        }
-        autoencoder.fold_normalization(directory, &configuration, d_in, device)?;
+        let rescaled = configuration.flag("rescale_acts_by_decoder_norm") == Some(true);
+        autoencoder.fold_normalization(directory, &configuration, rescaled, device)?;
         Ok(autoencoder)
     }
 
+    /// SAELens folds a scale before the decoder's norms, which have it in them then, and whitening after them.
     fn fold_normalization(
         &mut self,
         directory: &Path,
         configuration: &Configuration,
-        d_in: i64,
+        rescaled: bool,
         device: Device,
     ) -> Result<(), AutoencoderError> {
+        let d_in = self.d_in();
         let name = configuration.normalization();
         let sparse = self.encoder_type == EncoderType::Sparse;
         match name {
-            "none" => {}
+            "none" => {
+                if rescaled {
+                    self.fold_decoder_norm()?;
+                }
+            }
             "expected_average_only_in" if sparse && directory.join(SCALER).exists() => {
                 let path = directory.join(SCALER);
                 let scale = read_object(&path)?
@@ -156,8 +160,15 @@ impl Autoencoder {
                     return Err(AutoencoderError::Configuration { path, reason });
                 };
                 self.fold_scale(scale)?;
+                if rescaled {
+                    self.rescale_threshold(1.0 / scale)?;
+                    self.fold_decoder_norm()?;
+                }
             }
             "covariance_whitening" if sparse && directory.join(WHITENING).exists() => {
+                if rescaled {
+                    self.fold_decoder_norm()?;
+                }
                 let file = TensorFile::open(&directory.join(WHITENING))?;
                 let tensor = |name: &str, shape: &[i64]| -> Result<Tensor, AutoencoderError> {
                     Ok(file.tensor(name, shape)?.f_to_device(device)?)
