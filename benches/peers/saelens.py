@@ -10,8 +10,9 @@ import time
 
 import torch
 from safetensors.torch import load_file
-from sae_lens import SAETrainer, StandardTrainingSAE, StandardTrainingSAEConfig, TopKTrainingSAE, TopKTrainingSAEConfig
+from sae_lens import SAETrainer
 from sae_lens.config import LoggingConfig, SAETrainerConfig
+from sae_lens.registry import get_sae_training_class
 
 
 def main() -> None:
@@ -23,8 +24,11 @@ def main() -> None:
     parser.add_argument("--last", type=int, required=True, help="last steps whose mean loss is reported")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
-    parser.add_argument("--l1", type=float, required=True)
-    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--architecture", required=True)
+    parser.add_argument("--sparsity", type=float, required=True, help="weight of an L1 or L0 loss")
+    parser.add_argument("--top-k", type=int, required=True)
+    parser.add_argument("--threshold", type=float, required=True, help="of JumpReLU, at the beginning")
+    parser.add_argument("--bandwidth", type=float, required=True, help="of JumpReLU's estimator")
     parser.add_argument("--bf16", action="store_true")
     arguments = parser.parse_args()
 
@@ -33,22 +37,24 @@ def main() -> None:
     batches = list(data["activations"].split(arguments.batch))
     d_sae, d_in = data["decoder"].shape
     common = {"d_in": d_in, "d_sae": d_sae, "dtype": "float32", "device": "cpu", "apply_b_dec_to_input": True}
-    if arguments.top_k is None:
-        sae = StandardTrainingSAE(StandardTrainingSAEConfig(l1_coefficient=arguments.l1, l1_warm_up_steps=0, **common))
-    else:
-        sae = TopKTrainingSAE(
-            TopKTrainingSAEConfig(
-                k=arguments.top_k,
-                rescale_acts_by_decoder_norm=False,
-                # What SAELens recommends for each: sparse tensors pay only in f32.
-                use_sparse_activations=not arguments.bf16,
-                **common,
-            )
-        )
+    # What SAELens recommends for each: sparse tensors pay only in f32, and BatchTopK has none.
+    of_architecture = {
+        "standard": {"l1_coefficient": arguments.sparsity, "l1_warm_up_steps": 0},
+        "topk": {"k": arguments.top_k, "rescale_acts_by_decoder_norm": False, "use_sparse_activations": not arguments.bf16},
+        "batchtopk": {"k": arguments.top_k, "rescale_acts_by_decoder_norm": False},
+        "jumprelu": {
+            "l0_coefficient": arguments.sparsity,
+            "jumprelu_init_threshold": arguments.threshold,
+            "jumprelu_bandwidth": arguments.bandwidth,
+        },
+        "gated": {"l1_coefficient": arguments.sparsity, "l1_warm_up_steps": 0},
+    }
+    sae_class, config_class = get_sae_training_class(arguments.architecture)
+    sae = sae_class(config_class(**of_architecture[arguments.architecture], **common))
     with torch.no_grad():
         sae.W_dec.copy_(data["decoder"])
         sae.W_enc.copy_(data["decoder"].T)
-        sae.b_enc.zero_()
+        (sae.b_gate if arguments.architecture == "gated" else sae.b_enc).zero_()
         sae.b_dec.copy_(data["decoder_bias"])
     trainer = SAETrainer(
         cfg=SAETrainerConfig(
