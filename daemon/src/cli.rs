@@ -7,7 +7,9 @@ mod arguments;
 mod autoencoder;
 mod client;
 mod events;
+mod extract;
 mod failure;
+mod feature;
 mod format;
 mod kept;
 mod log_verify;
@@ -87,6 +89,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Retry(arguments) => {
                 state_change::run(&client, "retry", arguments, output).await
             }
+            Command::Extract(arguments) => extract::extract(&client, *arguments, output).await,
+            Command::Feature(command) => feature::run(&client, command, output).await,
             Command::Events(arguments) => events::events(&client, arguments, output).await,
             Command::Projections(command) => projections::run(&client, command, output).await,
             Command::Log(arguments::LogCommand::Verify) => {

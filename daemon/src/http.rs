@@ -12,6 +12,9 @@ mod event_stream;
 mod events;
 mod extract;
 mod extraction_templates;
+mod extractions;
+mod feature_table;
+mod features;
 mod generations;
 mod health;
 mod job_stream;
@@ -96,6 +99,10 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(job_stream::stream))
+        .routes(routes!(extractions::create))
+        .routes(routes!(features::list))
+        .routes(routes!(features::get, features::edit))
+        .routes(routes!(feature_table::export))
         .routes(routes!(events::list))
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))

@@ -6,6 +6,7 @@ mod datasets;
 mod evaluations;
 mod events;
 mod extraction_templates;
+mod features;
 mod jobs;
 mod listed;
 mod metrics;
@@ -19,6 +20,10 @@ pub use cursor::{Cursor, InvalidCursor};
 pub use datasets::Dataset;
 pub use evaluations::Evaluation;
 pub use extraction_templates::ExtractionTemplate;
+pub use features::{
+    Example, Feature, FeatureCursor, FeatureDetail, FeatureFilter, FeatureOrder, FeatureSort,
+    Hidden, MOST_EXAMPLES,
+};
 pub use jobs::{JobFilter, JobPage, JobSummary, JobTimes};
 pub use listed::Listed;
 pub use metrics::{Metric, MetricsRange};

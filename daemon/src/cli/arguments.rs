@@ -1,6 +1,9 @@
 //! What can be said on the command line.
 
+mod features;
 pub mod kept;
+
+pub use features::{ExtractArguments, FeatureCommand, FeatureListArguments};
 
 use clap::{Args, Parser, Subcommand};
 use kept::{ExtractionTemplateCommand, PresetCommand, TemplateCommand};
@@ -107,6 +110,11 @@ pub enum Command {
     Stop(StateChangeArguments),
     /// Try a failed training again
     Retry(StateChangeArguments),
+    /// Find the features of a trained autoencoder
+    Extract(Box<ExtractArguments>),
+    /// Features of autoencoders
+    #[command(subcommand)]
+    Feature(FeatureCommand),
     /// Show what happened
     Events(EventsArguments),
     /// The tables that applications read

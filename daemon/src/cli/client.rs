@@ -125,6 +125,17 @@ impl Client {
             .await
     }
 
+    /// A command that changes what is there, with a key of its own.
+    pub(super) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: serde_json::Value,
+    ) -> Result<T, Failure> {
+        let key = ulid::Ulid::generate().to_string();
+        self.repeatable(&Method::PATCH, path, Some(&body.to_string()), Some(&key))
+            .await
+    }
+
     async fn repeatable<T: DeserializeOwned>(
         &self,
         method: &Method,

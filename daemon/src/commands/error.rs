@@ -3,8 +3,9 @@
 use super::{GenerationRefusal, InvalidIdempotencyKey, ResolveError, SourceError};
 use crate::log::LogError;
 use trainmaster_domain::{
-    Category, dataset::DatasetRefusal, hyperparameters::InvalidHyperparameter, id::InvalidId,
-    job::JobRefusal, kept::KeptRefusal, model::ModelRefusal, training::TrainingRefusal,
+    Category, dataset::DatasetRefusal, feature::FeatureRefusal,
+    hyperparameters::InvalidHyperparameter, id::InvalidId, job::JobRefusal, kept::KeptRefusal,
+    model::ModelRefusal, training::TrainingRefusal,
 };
 
 /// Why a command is not accepted.
@@ -133,6 +134,37 @@ pub enum CommandError {
     /// The job refuses.
     #[error(transparent)]
     Job(#[from] JobRefusal),
+    /// The feature refuses.
+    #[error(transparent)]
+    Feature(FeatureRefusal),
+    /// There is no autoencoder yet.
+    #[error(
+        "training {training} is {status} and has no autoencoder yet: wait until it is completed, or stop it to keep what there is"
+    )]
+    NoResult {
+        /// The training.
+        training: String,
+        /// What it is.
+        status: &'static str,
+    },
+    /// The dataset cannot be read yet.
+    #[error(
+        "dataset {dataset} is {status}: wait until it is ready (`trainmaster dataset show {dataset}`)"
+    )]
+    DatasetNotReady {
+        /// The dataset.
+        dataset: String,
+        /// What it is.
+        status: &'static str,
+    },
+    /// Nothing of the training is at the places that were named.
+    #[error("training {training} has no autoencoder there: it has {}", has.join(", "))]
+    NoSuchSite {
+        /// The training.
+        training: String,
+        /// What it has.
+        has: Vec<String>,
+    },
     /// Others changed it at the same time, again and again.
     #[error(
         "{id} was changed by others at the same time, several times over; look at it, then ask again"
@@ -205,6 +237,10 @@ impl CommandError {
             Self::Dataset(DatasetRefusal::Exists)
             | Self::Model(ModelRefusal::Exists)
             | Self::Training(TrainingRefusal::Exists) => "already_exists",
+            Self::Feature(FeatureRefusal::Text { .. }) => "invalid_field",
+            Self::NoResult { .. } => "training_without_result",
+            Self::DatasetNotReady { .. } => "dataset_not_ready",
+            Self::NoSuchSite { .. } => "no_such_site",
             Self::Dataset(DatasetRefusal::Text { .. } | DatasetRefusal::ContextLength(_))
             | Self::Model(ModelRefusal::Text { .. }) => "invalid_field",
             Self::Training(TrainingRefusal::NotAnMlp(_)) => "hook_not_mlp",
@@ -251,6 +287,8 @@ impl CommandError {
                 | DatasetRefusal::Hub(_),
             )
             | Self::Model(ModelRefusal::Text { .. } | ModelRefusal::Hub(_))
+            | Self::Feature(FeatureRefusal::Text { .. })
+            | Self::NoSuchSite { .. }
             | Self::Training(
                 TrainingRefusal::NotAnMlp(_)
                 | TrainingRefusal::Hyperparameter(_)
@@ -276,6 +314,8 @@ impl CommandError {
             | Self::Model(ModelRefusal::Absent)
             | Self::Training(TrainingRefusal::Absent) => Kind::NotFound,
             Self::InError { .. }
+            | Self::NoResult { .. }
+            | Self::DatasetNotReady { .. }
             | Self::Dataset(_)
             | Self::Model(_)
             | Self::Training(_)
@@ -298,6 +338,7 @@ impl CommandError {
             Self::Job(JobRefusal::NotAllowed { status, .. }) => Some(status),
             Self::Generation(refusal) => refusal.status(),
             Self::InError { .. } => Some("error"),
+            Self::NoResult { status, .. } | Self::DatasetNotReady { status, .. } => Some(status),
             _ => None,
         }
     }
@@ -347,5 +388,11 @@ const fn deleted_code(category: Category) -> &'static str {
         Category::TrainingTemplate => "training_template_deleted",
         Category::ExtractionTemplate => "extraction_template_deleted",
         Category::Preset => "preset_deleted",
+    }
+}
+
+impl From<FeatureRefusal> for CommandError {
+    fn from(refusal: FeatureRefusal) -> Self {
+        Self::Feature(refusal)
     }
 }

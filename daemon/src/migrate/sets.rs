@@ -47,6 +47,7 @@ pub(super) const SETS: &[Set] = &[
         3 "0003_append",
         4 "0004_heads",
         5 "0005_feature_blocks",
+        6 "0006_extractions",
     ),
     set!("projection":
         1 "0001_offsets",

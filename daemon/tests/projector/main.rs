@@ -3,6 +3,7 @@
 
 mod fixture;
 mod following;
+mod importing;
 mod poison;
 mod reading;
 mod rebuilding;
