@@ -73,7 +73,7 @@ enum Values {
 /// # Panics
 /// When it cannot be written.
 pub fn write_features(path: &Path, rows: &[FeatureRow]) -> Artifact {
-    write(path, FEATURES, rows, |rows| {
+    write(path, FEATURES, rows.iter().cloned(), |rows| {
         vec![
             Values::Integers(rows.iter().map(|row| Some(row.neuron_index)).collect()),
             Values::Integers(rows.iter().map(|row| Some(row.layer)).collect()),
@@ -93,6 +93,14 @@ pub fn write_features(path: &Path, rows: &[FeatureRow]) -> Artifact {
 /// # Panics
 /// When it cannot be written.
 pub fn write_activations(path: &Path, rows: &[ActivationRow]) -> Artifact {
+    write_many_activations(path, rows.iter().cloned())
+}
+
+/// The same of rows that are too many for memory.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn write_many_activations(path: &Path, rows: impl Iterator<Item = ActivationRow>) -> Artifact {
     write(path, ACTIVATIONS, rows, |rows| {
         let sample = |row: &ActivationRow| row.sample.map(|number| format!("ds_1/{number}"));
         vec![
@@ -132,7 +140,7 @@ pub fn describe(path: &Path, rows: usize) -> Artifact {
 fn write<T>(
     path: &Path,
     schema: &str,
-    rows: &[T],
+    mut rows: impl Iterator<Item = T>,
     columns: impl Fn(&[T]) -> Vec<Values>,
 ) -> Artifact {
     let schema = Arc::new(parse_message_type(schema).expect("the schema is one"));
@@ -140,9 +148,15 @@ fn write<T>(
     let file = File::create(path).expect("the artifact can be made");
     let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))
         .expect("a Parquet file can be begun");
-    for rows in rows.chunks(ROWS_PER_GROUP) {
+    let mut written = 0;
+    loop {
+        let rows: Vec<T> = rows.by_ref().take(ROWS_PER_GROUP).collect();
+        if rows.is_empty() {
+            break;
+        }
+        written += rows.len();
         let mut group = writer.next_row_group().expect("a row group can be begun");
-        for values in columns(rows) {
+        for values in columns(&rows) {
             let mut column = group
                 .next_column()
                 .expect("a column can be begun")
@@ -184,5 +198,5 @@ fn write<T>(
         group.close().expect("the row group can be ended");
     }
     writer.close().expect("the file can be ended");
-    describe(path, rows.len())
+    describe(path, written)
 }

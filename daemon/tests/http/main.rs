@@ -6,6 +6,7 @@ mod autoencoders;
 mod bad_input;
 mod client;
 mod events;
+mod features;
 mod fixture;
 mod health;
 mod idempotency;

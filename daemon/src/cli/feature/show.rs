@@ -102,7 +102,7 @@ fn line(example: &Example, style: Style) -> String {
 }
 
 fn shade(share: f64) -> Option<u8> {
-    if !(share > 0.0) {
+    if share.is_nan() || share <= 0.0 {
         return None;
     }
     let step = (share * SHADES.len() as f64).ceil() as usize;
