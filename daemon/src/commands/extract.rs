@@ -4,7 +4,7 @@ use super::{Accepted, Caller, CommandError, Commands, ResolveError, caller::dige
 use serde::{Deserialize, Serialize};
 use trainmaster_domain::{
     Category,
-    dataset::{Dataset, DatasetStatus},
+    dataset::Dataset,
     extraction_template::{DEFAULT_TOP_K_EXAMPLES, ExtractionTemplate, KeptExtractionTemplate},
     hyperparameters::{Hook, HookSite},
     id::{DatasetId, JobId, TrainingId},
@@ -142,21 +142,19 @@ impl Commands {
     /// A dataset that a run can read now, tokenised for a model.
     async fn ready_dataset(&self, given: &str, model_id: &str) -> Result<String, CommandError> {
         let (id, dataset) = self.resolve::<Dataset>(given, false).await?;
-        if dataset.status() != DatasetStatus::Ready {
-            return Err(CommandError::DatasetNotReady {
+        if dataset.tokenized_for(model_id).is_some() {
+            return Ok(id);
+        }
+        match dataset.tokenizer() {
+            Some(tokenizer) if tokenizer.as_str() != model_id => Err(CommandError::Tokenizer {
+                dataset: id,
+                tokenizer_model: tokenizer.to_string(),
+                model: model_id.to_owned(),
+            }),
+            _ => Err(CommandError::DatasetNotReady {
                 dataset: id,
                 status: dataset.status().as_str(),
-            });
-        }
-        match dataset.registered() {
-            Some(registered) if registered.tokenizer_model_id.as_str() != model_id => {
-                Err(CommandError::Tokenizer {
-                    dataset: id,
-                    tokenizer_model: registered.tokenizer_model_id.to_string(),
-                    model: model_id.to_owned(),
-                })
-            }
-            _ => Ok(id),
+            }),
         }
     }
 

@@ -82,6 +82,7 @@ impl Interface {
                     Record::DatasetIngested(DatasetIngested {
                         num_samples: 1,
                         size_bytes: 16,
+                        content_sha256: None,
                     }),
                 )),
                 DatasetCommand::Report(report(
