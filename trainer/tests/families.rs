@@ -345,6 +345,7 @@ fn what_is_built_otherwise_is_refused_with_the_reason() {
     for (name, field, value) in [
         ("gpt2", "n_head", json!(5)),
         ("pythia", "num_attention_heads", json!(0)),
+        ("pythia", "num_hidden_layers", json!(1_000_000)),
         ("phi", "hidden_size", json!("wide")),
     ] {
         let copy = edited(name, |config| {

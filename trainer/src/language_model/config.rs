@@ -3,6 +3,9 @@
 use super::{Activation, Family};
 use serde_json::{Map, Value, json};
 
+/// More layers than any model has, and few enough to list all their weights.
+const MOST_LAYERS: usize = 4096;
+
 /// The configuration of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
@@ -181,6 +184,12 @@ impl ModelConfig {
             if !(1..=1 << 24).contains(&value) {
                 return Err(format!("{name} is {value}"));
             }
+        }
+        if self.num_layers > MOST_LAYERS {
+            return Err(format!(
+                "num_layers is {}; models of up to {MOST_LAYERS} can be run",
+                self.num_layers
+            ));
         }
         if self.num_attention_heads % self.num_key_value_heads != 0 {
             return Err(format!(
