@@ -116,6 +116,19 @@ pub struct HookSite {
     pub hook: Hook,
 }
 
+impl HookSite {
+    /// In TransformerLens's words, such as `blocks.5.hook_mlp_out`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let hook = match self.hook {
+            Hook::Residual => "hook_resid_post",
+            Hook::Mlp => "hook_mlp_out",
+            Hook::Attention => "hook_attn_out",
+        };
+        format!("blocks.{}.{hook}", self.layer)
+    }
+}
+
 /// What makes latents of pre-activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,6 +2,7 @@
 //!
 //! The contract is [`trainmaster_domain::run`]'s.
 
+mod activation_cache;
 mod convert_model;
 pub mod durable;
 mod extract;
@@ -17,8 +18,6 @@ mod prepare_model;
 mod train;
 mod watched;
 mod work;
-
-pub use train::train;
 
 use failure::RunError;
 use journal::Journal;

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::autoencoder::activations::{ActivationError, ActivationSource, InMemory};
-use trainmaster_trainer::autoencoder::mixing_buffer::{Cursor, MixingBuffer};
+use trainmaster_trainer::autoencoder::mixing_buffer::{Batch, Cursor, Feed, MixingBuffer, Reading};
 use trainmaster_trainer::autoencoder::normalization::Normalization;
 use trainmaster_trainer::autoencoder::random::Random;
-use trainmaster_trainer::autoencoder::sequence_order::SequenceOrder;
+use trainmaster_trainer::autoencoder::random_order::RandomOrder;
 
 /// Batches that will follow: as good as endless.
 const MORE: u64 = 1_000_000;
-const PER_SEQUENCE: i64 = 8;
+const PER_PASS: i64 = 8;
 const UNCHANGED: Normalization = Normalization {
     scale: 1.0,
     largest_norm: f64::INFINITY,
@@ -24,13 +24,36 @@ fn numbered(rows: i64) -> InMemory {
     let numbers = Tensor::arange(rows, (Kind::Float, Device::Cpu));
     InMemory::new(
         Tensor::stack(&[&numbers, &numbers.ones_like()], 1),
-        PER_SEQUENCE,
+        PER_PASS,
     )
 }
 
-fn buffer(source: &InMemory, sequences_per_block: u64, cursor: Cursor) -> MixingBuffer {
-    let order = SequenceOrder::new(9, source.sequences());
-    MixingBuffer::new(9, order, UNCHANGED, sequences_per_block, cursor)
+fn reading(stream: usize, normalization: Normalization) -> Reading {
+    Reading {
+        stream,
+        normalization,
+    }
+}
+
+/// An autoencoder's, of one stream.
+fn feed(stream: usize, normalization: Normalization) -> Feed {
+    Feed {
+        input: reading(stream, normalization),
+        target: None,
+    }
+}
+
+fn buffer(source: &InMemory, passes_per_block: u64, cursor: Cursor) -> MixingBuffer {
+    fed(source, vec![feed(0, UNCHANGED)], passes_per_block, cursor)
+}
+
+fn fed(source: &InMemory, feeds: Vec<Feed>, passes_per_block: u64, cursor: Cursor) -> MixingBuffer {
+    let order = RandomOrder::new(9, source.passes());
+    MixingBuffer::new(9, order, feeds, passes_per_block, cursor)
+}
+
+fn room(size: i64, width: i64, target: Option<i64>) -> Batch {
+    Batch::zeros(size, width, target, Device::Cpu).unwrap()
 }
 
 fn go_on(_: u64) -> ControlFlow<()> {
@@ -38,19 +61,23 @@ fn go_on(_: u64) -> ControlFlow<()> {
 }
 
 fn next(buffer: &mut MixingBuffer, source: &mut InMemory, size: i64) -> Vec<i64> {
-    let batch = Tensor::zeros([size, 2], (Kind::Float, Device::Cpu));
+    let batch = room(size, 2, None);
     assert!(
         buffer
-            .next_batch(source, &batch, MORE, &mut go_on)
+            .next_batch(source, &[&batch], MORE, &mut go_on)
             .unwrap()
             .is_continue()
     );
-    Vec::try_from(batch.select(1, 0).to_kind(Kind::Int64)).unwrap()
+    first_column(&batch.input)
+}
+
+fn first_column(rows: &Tensor) -> Vec<i64> {
+    Vec::try_from(rows.select(1, 0).round().to_kind(Kind::Int64)).unwrap()
 }
 
 #[test]
 fn an_epoch_serves_every_activation_once_and_mixes_sequences() {
-    let mut source = numbered(40 * PER_SEQUENCE);
+    let mut source = numbered(40 * PER_PASS);
     // Blocks of 7 sequences do not fit an epoch of 40, nor batches of 20 a block of 56: seven epochs are 40 blocks, 112 batches.
     let mut buffer = buffer(&source, 7, Cursor::default());
     let served: Vec<Vec<i64>> = (0..112)
@@ -62,13 +89,13 @@ fn an_epoch_serves_every_activation_once_and_mixes_sequences() {
     }
     assert!(counts.keys().copied().eq(0..320));
     assert!(counts.values().all(|count| *count == 7));
-    let sequences: BTreeSet<i64> = served[0].iter().map(|row| row / PER_SEQUENCE).collect();
+    let sequences: BTreeSet<i64> = served[0].iter().map(|row| row / PER_PASS).collect();
     assert!(sequences.len() >= 4, "a batch has several sequences in it");
 }
 
 #[test]
 fn from_any_cursor_the_stream_goes_on_as_it_would_have() {
-    let mut source = numbered(40 * PER_SEQUENCE);
+    let mut source = numbered(40 * PER_PASS);
     let mut whole = buffer(&source, 7, Cursor::default());
     for _ in 0..30 {
         let mut again = buffer(&source, 7, whole.cursor());
@@ -80,12 +107,12 @@ fn from_any_cursor_the_stream_goes_on_as_it_would_have() {
 
 #[test]
 fn a_batch_that_is_interrupted_has_not_been_served() {
-    let mut source = numbered(40 * PER_SEQUENCE);
+    let mut source = numbered(40 * PER_PASS);
     let mut buffer = buffer(&source, 16, Cursor::default());
-    let batch = Tensor::zeros([20, 2], (Kind::Float, Device::Cpu));
+    let batch = room(20, 2, None);
     let mut stop = |_| ControlFlow::Break(());
     let broken = buffer
-        .next_batch(&mut source, &batch, MORE, &mut stop)
+        .next_batch(&mut source, &[&batch], MORE, &mut stop)
         .unwrap();
     assert!(broken.is_break());
     assert_eq!(buffer.cursor(), Cursor::default());
@@ -95,31 +122,25 @@ fn a_batch_that_is_interrupted_has_not_been_served() {
 fn reading_is_spread_over_batches_and_ends_with_what_is_needed() {
     struct Counting(InMemory, u64);
     impl ActivationSource for Counting {
-        fn width(&self) -> i64 {
-            self.0.width()
+        fn passes(&self) -> u64 {
+            self.0.passes()
         }
-        fn sequences(&self) -> u64 {
-            self.0.sequences()
+        fn activations_per_pass(&self) -> u64 {
+            self.0.activations_per_pass()
         }
-        fn activations_per_sequence(&self) -> u64 {
-            self.0.activations_per_sequence()
-        }
-        fn sequences_per_pass(&self) -> usize {
-            2
-        }
-        fn read(&mut self, sequences: &[u64]) -> Result<Tensor, ActivationError> {
-            self.1 += sequences.len() as u64;
-            self.0.read(sequences)
+        fn read(&mut self, pass: u64) -> Result<Vec<Tensor>, ActivationError> {
+            self.1 += 1;
+            self.0.read(pass)
         }
     }
-    // A block of 16 sequences of 8 is 8 batches of 16, so each batch uses up 2 sequences.
-    let mut source = Counting(numbered(64 * PER_SEQUENCE), 0);
+    // A block of 16 passes of 8 is 8 batches of 16, so each batch uses up 2 passes.
+    let mut source = Counting(numbered(64 * PER_PASS), 0);
     let mut buffer = buffer(&source.0, 16, Cursor::default());
-    let batch = Tensor::zeros([16, 2], (Kind::Float, Device::Cpu));
+    let batch = room(16, 2, None);
     let mut read = Vec::new();
     for more in (0..16).rev() {
         let served = buffer
-            .next_batch(&mut source, &batch, more, &mut go_on)
+            .next_batch(&mut source, &[&batch], more, &mut go_on)
             .unwrap();
         assert!(served.is_continue());
         read.push(source.1);
@@ -130,7 +151,7 @@ fn reading_is_spread_over_batches_and_ends_with_what_is_needed() {
 
 #[test]
 fn a_dataset_smaller_than_a_batch_is_read_again_and_again() {
-    let mut source = numbered(2 * PER_SEQUENCE);
+    let mut source = numbered(2 * PER_PASS);
     let mut buffer = buffer(&source, 2, Cursor::default());
     let rows = next(&mut buffer, &mut source, 50);
     assert!(rows.iter().all(|row| (0..16).contains(row)));
@@ -140,35 +161,30 @@ fn a_dataset_smaller_than_a_batch_is_read_again_and_again() {
 fn a_dataset_without_a_position_to_train_on_is_an_error_not_a_loop() {
     struct Nothing;
     impl ActivationSource for Nothing {
-        fn width(&self) -> i64 {
-            2
-        }
-        fn sequences(&self) -> u64 {
+        fn passes(&self) -> u64 {
             5
         }
-        fn activations_per_sequence(&self) -> u64 {
+        fn activations_per_pass(&self) -> u64 {
             3
         }
-        fn sequences_per_pass(&self) -> usize {
-            2
-        }
-        fn read(&mut self, _: &[u64]) -> Result<Tensor, ActivationError> {
-            Ok(Tensor::zeros([0, 2], (Kind::Float, Device::Cpu)))
+        fn read(&mut self, _: u64) -> Result<Vec<Tensor>, ActivationError> {
+            Ok(vec![Tensor::zeros([0, 2], (Kind::Float, Device::Cpu))])
         }
     }
-    let order = SequenceOrder::new(1, 5);
-    let mut buffer = MixingBuffer::new(1, order.clone(), UNCHANGED, 2, Cursor::default());
-    let batch = Tensor::zeros([4, 2], (Kind::Float, Device::Cpu));
+    let order = RandomOrder::new(1, 5);
+    let feeds = vec![feed(0, UNCHANGED)];
+    let mut buffer = MixingBuffer::new(1, order.clone(), feeds, 2, Cursor::default());
+    let batch = room(4, 2, None);
     let error = buffer
-        .next_batch(&mut Nothing, &batch, MORE, &mut go_on)
+        .next_batch(&mut Nothing, &[&batch], MORE, &mut go_on)
         .unwrap_err();
     assert!(
-        matches!(error, ActivationError::Empty { sequences: 5 }),
+        matches!(error, ActivationError::Empty { passes: 5 }),
         "{error}"
     );
     let error = Normalization::estimate(&mut Nothing, &order, &mut |_| ()).unwrap_err();
     assert!(
-        matches!(error, ActivationError::Empty { sequences: 5 }),
+        matches!(error, ActivationError::Empty { passes: 5 }),
         "{error}"
     );
 }
@@ -186,20 +202,110 @@ fn normalised_activations_have_the_norm_of_their_width_and_no_outliers() {
     }
     let rows = Tensor::from_slice(&numbers).view([256, WIDTH]);
     let mut source = InMemory::new(rows.shallow_clone(), 8);
-    let order = SequenceOrder::new(1, source.sequences());
-    let (normalization, mean) = Normalization::estimate(&mut source, &order, &mut |_| ()).unwrap();
-    let scaled = normalization.apply(&rows).unwrap();
-    assert_eq!(scaled.size(), [255, WIDTH]);
+    let order = RandomOrder::new(1, source.passes());
+    let estimate = Normalization::estimate(&mut source, &order, &mut |_| ())
+        .unwrap()
+        .remove(0);
+    let normalization = estimate.normalization;
+    let outliers = normalization.outliers(&rows).unwrap();
+    assert_eq!(
+        Vec::<i64>::try_from(outliers.nonzero().view([-1])).unwrap(),
+        [0]
+    );
+    let scaled = rows.narrow(0, 1, 255) * normalization.scale;
     let norm = scaled
         .norm_scalaropt_dim(2.0, [1i64].as_slice(), false)
         .mean(Kind::Double)
         .double_value(&[]);
     assert!((norm - (WIDTH as f64).sqrt()).abs() < 1e-4, "{norm}");
-    let off = (scaled.mean_dim([0i64].as_slice(), false, Kind::Float) - mean)
+    let off = (scaled.mean_dim([0i64].as_slice(), false, Kind::Float) - estimate.mean)
         .abs()
         .max();
     assert!(off.double_value(&[]) < 1e-5);
     // What is not a number is no outlier: it has to be noticed, not dropped.
     let broken = Tensor::full([1, WIDTH], f64::NAN, (Kind::Float, Device::Cpu));
-    assert_eq!(normalization.apply(&broken).unwrap().size(), [1, WIDTH]);
+    assert!(!bool::try_from(normalization.outliers(&broken).unwrap().any()).unwrap());
+}
+
+/// Three streams of the same tokens: their numbers; the same a thousand higher, where every tenth is an outlier; and a half of their numbers.
+fn streams() -> InMemory {
+    let numbers = Tensor::arange(40 * PER_PASS, (Kind::Float, Device::Cpu));
+    let tenths = numbers.remainder(10.0).eq(3.0).to_kind(Kind::Float) * 1e6;
+    let with = |first: Tensor| Tensor::stack(&[&first, &numbers.ones_like()], 1);
+    InMemory::of_streams(
+        vec![
+            with(numbers.shallow_clone()),
+            with(&numbers + 1e3 + tenths),
+            with(&numbers / 2.0),
+        ],
+        PER_PASS,
+    )
+}
+
+#[test]
+fn several_autoencoders_are_fed_what_each_would_be_alone() {
+    let bounded = Normalization {
+        scale: 1.0,
+        largest_norm: 1e5,
+    };
+    let feeds = [
+        feed(0, UNCHANGED),
+        feed(1, bounded),
+        Feed {
+            input: reading(1, bounded),
+            target: Some(reading(2, UNCHANGED)),
+        },
+    ];
+    let targets = [None, None, Some(2)];
+    let mut source = streams();
+    let mut together = fed(&source, feeds.to_vec(), 7, Cursor::default());
+    let mut alone: Vec<MixingBuffer> = feeds
+        .iter()
+        .map(|feed| fed(&source, vec![*feed], 7, Cursor::default()))
+        .collect();
+    for _ in 0..40 {
+        let batches = targets.map(|target| room(20, 2, target));
+        let _ = together
+            .next_batch(&mut source, &batches.each_ref(), MORE, &mut go_on)
+            .unwrap();
+        for ((buffer, batch), target) in alone.iter_mut().zip(&batches).zip(targets) {
+            let own = room(20, 2, target);
+            let _ = buffer
+                .next_batch(&mut source, &[&own], MORE, &mut go_on)
+                .unwrap();
+            assert_eq!(own.input, batch.input);
+            assert_eq!(own.target, batch.target);
+            assert_eq!(buffer.cursor(), together.cursor());
+        }
+        // Outliers are replaced, and what belongs together stays together.
+        let inputs = first_column(&batches[2].input);
+        assert!(inputs.iter().all(|row| *row < 10_000 && row % 10 != 3));
+        let halves = batches[2].target().select(1, 0) * 2.0;
+        assert_eq!(
+            halves,
+            batches[2].input.select(1, 0) - 1e3,
+            "an activation and its target are of one token"
+        );
+    }
+}
+
+#[test]
+fn a_block_serves_as_many_activations_as_it_has_and_others_for_its_outliers() {
+    let bounded = Normalization {
+        scale: 1.0,
+        largest_norm: 1e5,
+    };
+    let mut source = streams();
+    let mut buffer = fed(&source, vec![feed(1, bounded)], 40, Cursor::default());
+    let mut counts: BTreeMap<i64, usize> = BTreeMap::new();
+    let batch = room(320, 2, None);
+    let _ = buffer
+        .next_batch(&mut source, &[&batch], 0, &mut go_on)
+        .unwrap();
+    for row in first_column(&batch.input) {
+        *counts.entry(row - 1_000).or_default() += 1;
+    }
+    assert_eq!(buffer.cursor(), Cursor { block: 0, row: 320 });
+    assert_eq!(counts.len(), 288, "each but the 32 outliers");
+    assert_eq!(counts.values().filter(|count| **count == 2).count(), 32);
 }

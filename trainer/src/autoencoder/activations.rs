@@ -12,77 +12,69 @@ pub enum ActivationError {
     #[error("mixing activations failed: {0}")]
     Libtorch(#[from] tch::TchError),
     /// No position of the dataset can be trained on.
-    #[error("of {sequences} sequences not one position is left to train on")]
+    #[error("in {passes} passes over the dataset not one position is left to train on")]
     Empty {
-        /// How many sequences there are.
-        sequences: u64,
+        /// How many passes there are.
+        passes: u64,
     },
 }
 
-/// Sequences whose activations an autoencoder trains on. Reading the same sequences again must give the same bits: an exact
-/// continuation is built on it.
+/// Activations of several places of a language model, its *streams*, a pass at a time: the passes together are the dataset, and each is
+/// always the same text. Reading a pass again must give the same bits, whatever was read before: an exact continuation is built on it.
 pub trait ActivationSource {
-    /// Width of an activation.
-    fn width(&self) -> i64;
+    /// How many passes there are.
+    fn passes(&self) -> u64;
 
-    /// How many sequences there are.
-    fn sequences(&self) -> u64;
+    /// The most activations that a pass can have.
+    fn activations_per_pass(&self) -> u64;
 
-    /// The most activations that a sequence can have.
-    fn activations_per_sequence(&self) -> u64;
-
-    /// How many sequences are best read in one pass.
-    fn sequences_per_pass(&self) -> usize;
-
-    /// The activations of some sequences, one after another: f32 [rows, width] on the device of the training. Positions that say nothing
-    /// about text (beginning of sequence, padding) are left out.
+    /// The activations of a pass, one tensor a stream: [rows, width of the stream], f32 or bf16, on the device of the training. Row i of
+    /// each belongs to the same token. Positions that say nothing about text (beginning of sequence, padding) are left out.
     ///
     /// # Errors
     /// [`ActivationError::Source`] with the reason.
-    fn read(&mut self, sequences: &[u64]) -> Result<Tensor, ActivationError>;
+    fn read(&mut self, pass: u64) -> Result<Vec<Tensor>, ActivationError>;
 }
 
-/// Activations in memory, cut into sequences of equal length: for tests and benchmarks.
+/// Activations in memory, cut into passes of equal length: for tests and benchmarks.
 #[derive(Debug)]
 pub struct InMemory {
-    rows: Tensor,
-    per_sequence: i64,
+    streams: Vec<Tensor>,
+    per_pass: i64,
 }
 
 impl InMemory {
-    /// f32 [rows, width], in sequences of `per_sequence` rows; rows beyond the last whole sequence are not used.
+    /// One stream, [rows, width], in passes of `per_pass` rows; rows beyond the last whole pass are not used.
     #[must_use]
-    pub fn new(rows: Tensor, per_sequence: i64) -> Self {
-        Self { rows, per_sequence }
+    pub fn new(rows: Tensor, per_pass: i64) -> Self {
+        Self::of_streams(vec![rows], per_pass)
+    }
+
+    /// Several streams of as many rows.
+    #[must_use]
+    pub fn of_streams(streams: Vec<Tensor>, per_pass: i64) -> Self {
+        Self {
+            streams,
+            per_pass: per_pass.max(1),
+        }
     }
 }
 
 impl ActivationSource for InMemory {
-    fn width(&self) -> i64 {
-        self.rows.size().last().copied().unwrap_or(0)
+    fn passes(&self) -> u64 {
+        let rows = self
+            .streams
+            .first()
+            .and_then(|rows| rows.size().first().copied());
+        (rows.unwrap_or(0) / self.per_pass) as u64
     }
 
-    fn sequences(&self) -> u64 {
-        let rows = self.rows.size().first().copied().unwrap_or(0);
-        (rows / self.per_sequence.max(1)) as u64
+    fn activations_per_pass(&self) -> u64 {
+        self.per_pass as u64
     }
 
-    fn activations_per_sequence(&self) -> u64 {
-        self.per_sequence as u64
-    }
-
-    fn sequences_per_pass(&self) -> usize {
-        8
-    }
-
-    fn read(&mut self, sequences: &[u64]) -> Result<Tensor, ActivationError> {
-        let parts: Result<Vec<Tensor>, _> = sequences
-            .iter()
-            .map(|s| {
-                self.rows
-                    .f_narrow(0, *s as i64 * self.per_sequence, self.per_sequence)
-            })
-            .collect();
-        Ok(Tensor::f_cat(&parts?, 0)?)
+    fn read(&mut self, pass: u64) -> Result<Vec<Tensor>, ActivationError> {
+        let rows = |stream: &Tensor| stream.f_narrow(0, pass as i64 * self.per_pass, self.per_pass);
+        Ok(self.streams.iter().map(rows).collect::<Result<_, _>>()?)
     }
 }

@@ -57,14 +57,18 @@ pub struct State {
     pub d_sae: i64,
     /// The seed of the data's order and of what is resampled.
     pub seed: u64,
-    /// How many sequences the dataset has.
-    pub sequences: u64,
+    /// How many passes over the language model the dataset is read in.
+    pub passes: u64,
     /// How many of them the mixing buffer mixes.
-    pub sequences_per_block: u64,
+    pub passes_per_block: u64,
+    /// How many sequences at the end of the dataset are not trained on.
+    pub held_out_sequences: u64,
     /// What the mixing buffer has served.
     pub cursor: Cursor,
-    /// How activations are scaled.
+    /// How activations that are read are scaled.
     pub normalization: Normalization,
+    /// How those that are written are scaled, where they are others.
+    pub target_normalization: Option<Normalization>,
     /// Whether matrix products are computed in bf16.
     pub bf16: bool,
 }

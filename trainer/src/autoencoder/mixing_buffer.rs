@@ -1,13 +1,19 @@
 //! Mixes activations, so that a step does not see neighbours of one text, in bounded memory, and can go on from a cursor.
 //!
-//! Sequences are read in a random order ([`SequenceOrder`]), a block of them at a time; the activations of a block are served in a random
-//! order, while the next block is read, a little with each batch. Both orders are functions of the seed, so the cursor (which block, how far)
-//! is all that a checkpoint needs: going on reads one block again. A batch that a block cannot fill takes the rest from the next.
+//! Passes over the dataset are read in a random order ([`RandomOrder`]), a block of them at a time; the activations of a block are served in
+//! a random order, while the next block is read, a little with each batch. Both orders are functions of the seed, so the cursor (which
+//! block, how far) is all that a checkpoint needs: going on reads one block again. A batch that a block cannot fill takes the rest from the
+//! next. Two blocks of every stream are in memory, and no more.
+//!
+//! Several autoencoders are fed from the same blocks with the same cursor. Each is served what it would be served alone: a block serves as
+//! many activations as it has, and in the place of those that are outliers to one of them, that one is served others of the block again.
+
+mod block;
 
 use super::activations::{ActivationError, ActivationSource};
 use super::normalization::Normalization;
-use super::random::Random;
-use super::sequence_order::SequenceOrder;
+use super::random_order::RandomOrder;
+use block::Block;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use tch::{Device, Kind, TchError, Tensor};
@@ -21,16 +27,69 @@ pub struct Cursor {
     pub row: u64,
 }
 
-/// Called after each pass over a source with the sequences read so far; may ask to stop.
+/// A stream of a source, and how it is scaled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Which stream, from 0.
+    pub stream: usize,
+    /// How it is scaled.
+    pub normalization: Normalization,
+}
+
+/// What one autoencoder is fed with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Feed {
+    /// What goes in.
+    pub input: Reading,
+    /// What is to come out; none: what goes in.
+    pub target: Option<Reading>,
+}
+
+impl Feed {
+    fn readings(&self) -> impl Iterator<Item = &Reading> {
+        std::iter::once(&self.input).chain(&self.target)
+    }
+}
+
+/// A batch of one autoencoder.
+#[derive(Debug)]
+pub struct Batch {
+    /// f32 [b, d_in], scaled.
+    pub input: Tensor,
+    /// f32 [b, d_out], scaled; row i belongs to the same token as row i of the input.
+    pub target: Option<Tensor>,
+}
+
+impl Batch {
+    /// Room for `b` activations.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn zeros(b: i64, d_in: i64, d_out: Option<i64>, device: Device) -> Result<Self, TchError> {
+        let room = |d| Tensor::f_zeros([b, d], (Kind::Float, device));
+        Ok(Self {
+            input: room(d_in)?,
+            target: d_out.map(room).transpose()?,
+        })
+    }
+
+    /// What is to come out.
+    #[must_use]
+    pub fn target(&self) -> &Tensor {
+        self.target.as_ref().unwrap_or(&self.input)
+    }
+}
+
+/// Called after each pass over a source with the passes of a block read so far; may ask to stop.
 pub type Tick<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
 /// The buffer.
 #[derive(Debug)]
 pub struct MixingBuffer {
     seed: u64,
-    order: SequenceOrder,
-    normalization: Normalization,
-    sequences_per_block: u64,
+    order: RandomOrder,
+    feeds: Vec<Feed>,
+    passes_per_block: u64,
     cursor: Cursor,
     /// The block at the cursor; none until it has been read.
     current: Option<Block>,
@@ -38,34 +97,21 @@ pub struct MixingBuffer {
     ahead: Option<Block>,
 }
 
-#[derive(Debug)]
-struct Block {
-    number: u64,
-    /// Scaled activations, f32 [capacity, width], in the order in which they were read.
-    rows: Tensor,
-    /// How many there are so far.
-    count: u64,
-    /// Sequences read so far.
-    sequences: u64,
-    /// i64 [count]: the order in which rows are served, once all have been read.
-    order: Tensor,
-}
-
 impl MixingBuffer {
-    /// A buffer whose blocks are `sequences_per_block` sequences (at least one), at a cursor.
+    /// A buffer whose blocks are `passes_per_block` passes (at least one), at a cursor.
     #[must_use]
     pub fn new(
         seed: u64,
-        order: SequenceOrder,
-        normalization: Normalization,
-        sequences_per_block: u64,
+        order: RandomOrder,
+        feeds: Vec<Feed>,
+        passes_per_block: u64,
         cursor: Cursor,
     ) -> Self {
         Self {
             seed,
             order,
-            normalization,
-            sequences_per_block: sequences_per_block.max(1),
+            feeds,
+            passes_per_block: passes_per_block.max(1),
             cursor,
             current: None,
             ahead: None,
@@ -78,57 +124,59 @@ impl MixingBuffer {
         self.cursor
     }
 
-    /// Fills `batch` (f32 [b, width]) with the next activations, and reads ahead for `more` batches that will follow it. Breaks, with the
-    /// cursor unmoved, when `tick` asks for it before the batch is full.
+    /// Fills a batch for each feed (all of one size) with the next activations, and reads ahead for `more` batches that will follow. Breaks,
+    /// with the cursor unmoved, when `tick` asks for it before the batches are full.
     ///
     /// # Errors
-    /// The source's, and [`ActivationError::Empty`] when an epoch of sequences holds nothing to train on.
+    /// The source's, and [`ActivationError::Empty`] when an epoch holds nothing to train on.
     pub fn next_batch(
         &mut self,
         source: &mut dyn ActivationSource,
-        batch: &Tensor,
+        batches: &[&Batch],
         more: u64,
         tick: Tick,
     ) -> Result<ControlFlow<()>, ActivationError> {
-        let size = batch.size2()?.0 as u64;
+        let size = match batches.first() {
+            Some(batch) => batch.input.size2()?.0 as u64,
+            None => 0,
+        };
         let mut at = self.cursor;
         let mut filled = 0;
-        let mut empty_sequences = 0;
+        let mut empty_passes = 0;
         loop {
             let block = match self.current.take() {
                 Some(block) => block,
                 None => {
-                    let mut block = self.block(at.block, source, batch.device())?;
+                    let mut block = self.block(at.block);
                     if self.finish(&mut block, source, tick)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                     block
                 }
             };
-            let take = (size - filled).min(block.count.saturating_sub(at.row));
+            let take = (size - filled).min(block.rows().saturating_sub(at.row));
             if take > 0 {
-                let chosen = block.order.f_narrow(0, at.row as i64, take as i64)?;
-                let into = batch.f_narrow(0, filled as i64, take as i64)?;
-                let _ = block.rows.f_index_select_out(&into, 0, &chosen)?;
+                block.serve(at.row, take, &self.feeds, batches, filled)?;
                 filled += take;
                 at.row += take;
-                empty_sequences = 0;
+                empty_passes = 0;
             } else {
-                empty_sequences += block.sequences;
+                empty_passes += self.passes_per_block;
             }
             if filled == size {
                 self.cursor = at;
-                let left = block.count - at.row;
-                let (batches, count) = (block.count / size.max(1), block.sequences);
+                let rows = block.rows();
                 self.current = Some(block);
-                if more * size > left {
-                    self.read_ahead(count.div_ceil(batches.max(1)), source, batch.device(), tick)?;
+                if more * size > rows - at.row {
+                    // As far as this block has been served, the next one is read.
+                    let until = (self.passes_per_block * at.row).div_ceil(rows.max(1));
+                    self.read_ahead(until, source, tick)?;
                 }
                 return Ok(ControlFlow::Continue(()));
             }
-            if empty_sequences > source.sequences() {
+            if empty_passes > self.order.count() {
                 return Err(ActivationError::Empty {
-                    sequences: source.sequences(),
+                    passes: self.order.count(),
                 });
             }
             at = Cursor {
@@ -139,39 +187,23 @@ impl MixingBuffer {
     }
 
     /// The block of a number, as far as it has been read.
-    fn block(
-        &mut self,
-        number: u64,
-        source: &dyn ActivationSource,
-        device: Device,
-    ) -> Result<Block, ActivationError> {
-        if let Some(block) = self.ahead.take_if(|block| block.number == number) {
-            return Ok(block);
-        }
-        let capacity = self.sequences_per_block * source.activations_per_sequence();
-        let shape = [capacity as i64, source.width()];
-        Ok(Block {
-            number,
-            rows: Tensor::f_empty(shape, (Kind::Float, device))?,
-            count: 0,
-            sequences: 0,
-            order: on(&[], device)?,
-        })
+    fn block(&mut self, number: u64) -> Block {
+        self.ahead
+            .take_if(|block| block.number == number)
+            .unwrap_or_else(|| Block::new(number, self.feeds.len()))
     }
 
-    /// Reads some sequences of the block after the current one, which is how much a batch uses up.
+    /// Reads the block after the current one, up to so many of its passes.
     fn read_ahead(
         &mut self,
-        sequences: u64,
+        until: u64,
         source: &mut dyn ActivationSource,
-        device: Device,
         tick: Tick,
     ) -> Result<(), ActivationError> {
-        let mut block = self.block(self.cursor.block + 1, source, device)?;
-        let until = self.sequences_per_block.min(block.sequences + sequences);
-        while block.sequences < until {
+        let mut block = self.block(self.cursor.block + 1);
+        while block.passes() < until {
             self.read_pass(&mut block, source)?;
-            if tick(block.sequences).is_break() {
+            if tick(block.passes()).is_break() {
                 break;
             }
         }
@@ -186,44 +218,24 @@ impl MixingBuffer {
         source: &mut dyn ActivationSource,
         tick: Tick,
     ) -> Result<ControlFlow<()>, ActivationError> {
-        while block.sequences < self.sequences_per_block {
+        while block.passes() < self.passes_per_block {
             self.read_pass(block, source)?;
-            if tick(block.sequences).is_break() {
+            if tick(block.passes()).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        let random = Random::new(self.seed, "mixing buffer", block.number);
-        block.order = on(
-            &random.permutation(block.count as usize),
-            block.rows.device(),
-        )?;
+        block.mix(self.seed)?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Reads as many sequences of a block as the source reads at once.
     fn read_pass(
         &self,
         block: &mut Block,
         source: &mut dyn ActivationSource,
     ) -> Result<(), ActivationError> {
-        let first = block.number * self.sequences_per_block;
-        let pass = source.sequences_per_pass().max(1) as u64;
-        let end = self.sequences_per_block.min(block.sequences + pass);
-        let ids: Vec<u64> = (block.sequences..end)
-            .map(|at| self.order.sequence(first + at))
-            .collect();
-        let activations = self.normalization.apply(&source.read(&ids)?)?;
-        let read = activations.size2()?.0;
-        block
-            .rows
-            .f_narrow(0, block.count as i64, read)?
-            .f_copy_(&activations)?;
-        block.count += read as u64;
-        block.sequences = end;
-        Ok(())
+        let position = block.number * self.passes_per_block + block.passes();
+        let streams = source.read(self.order.at(position))?;
+        let capacity = self.passes_per_block * source.activations_per_pass();
+        Ok(block.append(&streams, &self.feeds, capacity)?)
     }
-}
-
-fn on(numbers: &[i64], device: Device) -> Result<Tensor, TchError> {
-    Tensor::f_from_slice(numbers)?.f_to_device(device)
 }

@@ -1,11 +1,11 @@
 //! What activations look like, estimated from a first sample, so that hyperparameters mean the same for every model.
 
 use super::activations::{ActivationError, ActivationSource};
-use super::sequence_order::SequenceOrder;
+use super::random_order::RandomOrder;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 
-/// How many activations are looked at.
+/// How many activations of each stream are looked at.
 const SAMPLE: i64 = 8_192;
 
 /// An activation whose norm is more than so many times the median is an outlier (the attention sinks of a language model are a hundred times
@@ -21,40 +21,53 @@ pub struct Normalization {
     pub largest_norm: f64,
 }
 
+/// What is known of a stream before training.
+#[derive(Debug)]
+pub struct Estimate {
+    /// How it is scaled.
+    pub normalization: Normalization,
+    /// f32 [d]: the mean of the scaled activations.
+    pub mean: Tensor,
+}
+
 impl Normalization {
-    /// Estimates from the first sequences of an order. Also returns the mean of the scaled activations (f32 [d]).
+    /// Estimates for each stream from the first passes of an order. Holds 8,192 activations of each stream.
     ///
     /// # Errors
     /// The source's, and [`ActivationError::Empty`].
     pub fn estimate(
         source: &mut dyn ActivationSource,
-        order: &SequenceOrder,
+        order: &RandomOrder,
         tick: &mut dyn FnMut(u64),
-    ) -> Result<(Self, Tensor), ActivationError> {
-        let mut parts = Vec::new();
+    ) -> Result<Vec<Estimate>, ActivationError> {
+        let mut samples: Vec<Vec<Tensor>> = Vec::new();
         let mut rows = 0;
         let mut position = 0;
-        while rows < SAMPLE && position < source.sequences() {
-            let end = source
-                .sequences()
-                .min(position + source.sequences_per_pass() as u64);
-            let ids: Vec<u64> = (position..end).map(|at| order.sequence(at)).collect();
-            let part = source.read(&ids)?;
-            rows += part.size().first().copied().unwrap_or(0);
-            parts.push(part);
+        while rows < SAMPLE && position < order.count() {
+            let streams = source.read(order.at(position))?;
+            rows += streams
+                .first()
+                .and_then(|stream| stream.size().first().copied())
+                .unwrap_or(0);
+            samples.resize_with(streams.len(), Vec::new);
+            for (parts, part) in samples.iter_mut().zip(streams) {
+                parts.push(part);
+            }
             tick(position);
-            position = end;
+            position += 1;
         }
         if rows == 0 {
             return Err(ActivationError::Empty {
-                sequences: source.sequences(),
+                passes: order.count(),
             });
         }
-        let sample = Tensor::f_cat(&parts, 0)?;
-        Ok(Self::of_sample(&sample)?)
+        let estimates = samples
+            .iter()
+            .map(|parts| Self::of_sample(&Tensor::f_cat(parts, 0)?.f_to_kind(Kind::Float)?));
+        Ok(estimates.collect::<Result<_, TchError>>()?)
     }
 
-    fn of_sample(sample: &Tensor) -> Result<(Self, Tensor), TchError> {
+    fn of_sample(sample: &Tensor) -> Result<Estimate, TchError> {
         let d = sample.size2()?.1 as f64;
         let norms = row_norms(sample)?;
         let largest_norm = OUTLIER * norms.f_median()?.f_double_value(&[])?;
@@ -74,28 +87,21 @@ impl Normalization {
             .f_mean_dim([0i64].as_slice(), false, Kind::Double)?
             .f_mul_scalar(scale)?
             .f_to_kind(Kind::Float)?;
-        Ok((
-            Self {
+        Ok(Estimate {
+            normalization: Self {
                 scale,
                 largest_norm,
             },
             mean,
-        ))
+        })
     }
 
-    /// Scales activations and drops outliers (f32 [rows, d]). What is not a number stays, so that it is noticed.
+    /// Which raw activations ([rows, d]) are outliers: bool [rows]. What is not a number is none, so that it is noticed.
     ///
     /// # Errors
     /// What libtorch says.
-    pub fn apply(&self, activations: &Tensor) -> Result<Tensor, TchError> {
-        let outliers = row_norms(activations)?.f_gt(self.largest_norm)?;
-        let scaled = if outliers.f_any()?.f_int64_value(&[])? == 0 {
-            activations.shallow_clone()
-        } else {
-            let kept = outliers.f_logical_not()?.f_nonzero()?.f_view([-1])?;
-            activations.f_index_select(0, &kept)?
-        };
-        scaled.f_mul_scalar(self.scale)
+    pub fn outliers(&self, activations: &Tensor) -> Result<Tensor, TchError> {
+        row_norms(&activations.f_to_kind(Kind::Float)?)?.f_gt(self.largest_norm)
     }
 }
 

@@ -64,31 +64,38 @@ fn make(
     Ok(contents)
 }
 
-/// Size and hash of a directory's files (it has no directories in it).
+/// Size and hash of a directory's files, those in directories of it included, under their path below it.
 ///
 /// # Errors
 /// [`RunError`] of the file that could not be read.
 pub fn contents(directory: &Path) -> Result<Contents, RunError> {
-    let list = || -> io::Result<Vec<PathBuf>> {
-        let mut paths = fs::read_dir(directory)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<Vec<_>>>()?;
-        paths.sort();
-        Ok(paths)
-    };
-    let paths = list().map_err(|error| RunError::of_file(directory, &error))?;
+    let mut paths = Vec::new();
+    list(directory, &mut paths).map_err(|error| RunError::of_file(directory, &error))?;
+    paths.sort();
     let mut all = Sha256::new();
     let mut size_bytes = 0;
     for path in paths {
         let (size, hash) = hash_file(&path).map_err(|error| RunError::of_file(&path, &error))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        all.update(format!("{hash}  {name}\n"));
+        let name = path.strip_prefix(directory).unwrap_or(&path);
+        all.update(format!("{hash}  {}\n", name.to_string_lossy()));
         size_bytes += size;
     }
     Ok(Contents {
         size_bytes,
         sha256: format!("{:x}", all.finalize()),
     })
+}
+
+fn list(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), paths)?;
+        } else {
+            paths.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// Size and hash of a file.

@@ -1,6 +1,6 @@
 //! Collects steps into the columnar batches of the journal.
 
-use crate::autoencoder::training::Step;
+use crate::autoencoder::training::{Details, Step};
 use chrono::Utc;
 use std::time::{Duration, Instant};
 use trainmaster_domain::run::journal::MetricsBatch;
@@ -9,6 +9,28 @@ use trainmaster_domain::run::journal::MetricsBatch;
 const STEPS: usize = 100;
 /// … or is so old.
 const AGE: Duration = Duration::from_secs(5);
+
+/// What a step did to several autoencoders: the means, and the sum of the dead latents.
+#[must_use]
+pub fn mean(steps: &[Step]) -> Option<Step> {
+    let first = steps.first()?;
+    let count = steps.len() as f64;
+    let mean = |of: &dyn Fn(&Step) -> f64| steps.iter().map(of).sum::<f64>() / count;
+    let details: Option<Vec<Details>> = steps.iter().map(|step| step.details).collect();
+    let of_details =
+        |of: fn(&Details) -> f64, details: &[Details]| details.iter().map(of).sum::<f64>() / count;
+    Some(Step {
+        step: first.step,
+        loss: mean(&|step| step.loss),
+        reconstruction_error: mean(&|step| step.reconstruction_error),
+        learning_rate: first.learning_rate,
+        details: details.map(|details| Details {
+            active_latents: of_details(|details| details.active_latents, &details),
+            explained_variance: of_details(|details| details.explained_variance, &details),
+            dead_latents: details.iter().map(|details| details.dead_latents).sum(),
+        }),
+    })
+}
 
 /// The batch that is being collected.
 #[derive(Debug)]

@@ -1,22 +1,26 @@
-//! Training an autoencoder, from a spec to a result.
+//! Training autoencoders, from a spec to a result: one for each place, all from the same passes over the language model.
 
+mod evaluation;
+mod keep;
+pub(in crate::run) mod places;
+mod site;
 mod start;
 
 use super::durable;
 use super::failure::RunError;
 use super::life::Next;
-use super::metrics::Collector;
+use super::metrics::{Collector, mean};
+use super::model_activations::ModelActivations;
 use super::{Run, device};
 use crate::autoencoder::{
     activations::ActivationSource,
-    checkpoint::{self, State},
-    mixing_buffer::MixingBuffer,
-    sae_lens::Provenance,
-    sequence_order::SequenceOrder,
-    training::{Step, Training},
+    mixing_buffer::{Batch, MixingBuffer},
+    random_order::RandomOrder,
+    training::Step,
 };
+use evaluation::Evaluation;
+use site::Site;
 use std::ops::ControlFlow;
-use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{
@@ -28,46 +32,38 @@ use trainmaster_domain::run::spec::Train;
 struct Session<'a> {
     run: &'a mut Run,
     hyperparameters: &'a Hyperparameters,
-    source: &'a mut dyn ActivationSource,
-    provenance: Provenance,
-    training: Training,
+    source: &'a mut ModelActivations,
+    sites: Vec<Site>,
     buffer: MixingBuffer,
-    /// What the checkpoint says beside step and cursor.
-    state: State,
-    /// f32 [batchSize, d].
-    batch: Tensor,
+    /// Absent where nothing is held out.
+    evaluation: Option<Evaluation>,
     collector: Collector,
+    /// Steps that are done.
+    step: u64,
     last: Option<Step>,
     /// The step of the newest checkpoint that has been announced under this lease or resumed from.
     checkpointed: Option<u64>,
+    /// The step of the newest evaluation under this lease.
+    evaluated: Option<u64>,
 }
 
 /// Trains to the end, or until asked otherwise; what happened is in the journal then.
 ///
 /// # Errors
 /// [`RunError`]: the run ends without a result.
-pub fn train(
+pub(super) fn train(
     run: &mut Run,
     train: &Train,
-    source: &mut dyn ActivationSource,
-    provenance: Provenance,
+    source: &mut ModelActivations,
 ) -> Result<(), RunError> {
     let _no_grad = tch::no_grad_guard();
-    if train.encoder_type != "sparse" {
-        return Err(RunError::Unsupported {
-            what: format!(
-                "encoder type {:?} cannot be trained; \"sparse\" can",
-                train.encoder_type
-            ),
-        });
-    }
     let hyperparameters = &train.hyperparameters;
     hyperparameters
         .validate()
         .map_err(|error| RunError::Unsupported {
             what: error.to_string(),
         })?;
-    if source.sequences() == 0 {
+    if source.passes() == 0 {
         return Err(RunError::DatasetEmpty {
             reason: "it has no sequences".into(),
         });
@@ -76,41 +72,50 @@ pub fn train(
     durable::remove_leftovers(&run.directory.join("checkpoints"));
 
     let device = device(&run.spec.resources.device)?;
-    let (state, training) = match &train.resume_from {
+    let begun = match &train.resume_from {
         Some(from) => start::resume(from, hyperparameters, source, device)?,
         None => start::begin(run, hyperparameters, source, device)?,
     };
+    let places = source.places().clone();
+    let sites = places.sites.iter().zip(begun).enumerate();
+    let sites: Vec<Site> = sites
+        .map(|(at, (place, begun))| {
+            let provenance = source.provenance(train, at);
+            let streams = places.streams_of(at);
+            Site::new(*place, streams, provenance, begun, hyperparameters, device)
+        })
+        .collect::<Result<_, _>>()?;
+    let Some(state) = sites.first().map(|site| site.state.clone()) else {
+        return Err(RunError::Unsupported {
+            what: "the training has no place to train: give it a layer and a hook".into(),
+        });
+    };
     run.say(
         Record::TrainingStarted(TrainingStarted {
-            at_step: training.step,
+            at_step: state.step,
             d_in: state.d_in as u32,
             d_sae: state.d_sae as u32,
         }),
         false,
     )?;
-    let batch = Tensor::f_zeros(
-        [i64::from(hyperparameters.batch_size), state.d_in],
-        (Kind::Float, device),
-    )
-    .map_err(|error| RunError::of_libtorch("making room for a batch", &error))?;
     Session {
         buffer: MixingBuffer::new(
             state.seed,
-            SequenceOrder::new(state.seed, state.sequences),
-            state.normalization,
-            state.sequences_per_block,
+            RandomOrder::new(state.seed, state.passes),
+            sites.iter().map(Site::feed).collect(),
+            state.passes_per_block,
             state.cursor,
         ),
+        evaluation: Evaluation::of(source),
         checkpointed: train.resume_from.as_ref().map(|from| from.step),
+        evaluated: None,
         collector: Collector::new(),
+        step: state.step,
         last: None,
         run,
         hyperparameters,
         source,
-        provenance,
-        training,
-        state,
-        batch,
+        sites,
     }
     .go_on()
 }
@@ -118,13 +123,13 @@ pub fn train(
 impl Session<'_> {
     fn go_on(mut self) -> Result<(), RunError> {
         let steps = u64::from(self.hyperparameters.training_steps);
-        while self.training.step < steps {
+        while self.step < steps {
             match self.run.life.next() {
                 Next::GoOn => self.step()?,
                 Next::Leave => return Err(RunError::Superseded),
                 Next::Asked(Request::Pause) => {
                     self.checkpoint()?;
-                    let step = self.training.step;
+                    let step = self.step;
                     return self.run.say(Record::Paused(AtStep { step }), true);
                 }
                 Next::Asked(Request::Stop) => {
@@ -133,9 +138,10 @@ impl Session<'_> {
                 }
             }
         }
-        if self.checkpointed != Some(self.training.step) {
+        if self.checkpointed != Some(self.step) {
             self.checkpoint()?;
         }
+        self.evaluate()?;
         let finished = self.result()?;
         self.run.say(Record::Completed(finished), true)
     }
@@ -146,8 +152,41 @@ impl Session<'_> {
             self.flush()?;
         }
         let h = self.hyperparameters;
-        let next = self.training.step + 1;
-        let more = u64::from(h.training_steps).saturating_sub(next);
+        let next = self.step + 1;
+        if self
+            .next_batches(u64::from(h.training_steps).saturating_sub(next))?
+            .is_break()
+        {
+            return Ok(());
+        }
+        let every = |interval: u32| next.is_multiple_of(u64::from(interval));
+        let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
+        let mut steps = Vec::with_capacity(self.sites.len());
+        for site in &mut self.sites {
+            let step = site
+                .step(recorded)
+                .map_err(|error| RunError::of_libtorch("training", &error))?;
+            if !step.loss.is_finite() {
+                self.flush()?;
+                return Err(RunError::LossNotFinite { step: step.step });
+            }
+            self.run.life.progress();
+            steps.push(step);
+        }
+        self.step = next;
+        if let Some(step) = mean(&steps) {
+            self.collector.push(&step, u64::from(h.batch_size));
+            self.last = Some(step);
+        }
+        if every(h.checkpoint_interval) {
+            self.checkpoint()?;
+            self.evaluate()?;
+        }
+        Ok(())
+    }
+
+    /// Fills the batches of all places, from one pass over the language model where one is due.
+    fn next_batches(&mut self, more: u64) -> Result<ControlFlow<()>, RunError> {
         let life = &self.run.life;
         let mut tick = |_| {
             life.progress();
@@ -156,30 +195,10 @@ impl Session<'_> {
                 _ => ControlFlow::Break(()),
             }
         };
-        if self
+        let batches: Vec<&Batch> = self.sites.iter().map(|site| &site.batch).collect();
+        Ok(self
             .buffer
-            .next_batch(self.source, &self.batch, more, &mut tick)?
-            .is_break()
-        {
-            return Ok(());
-        }
-        let every = |interval: u32| next.is_multiple_of(u64::from(interval));
-        let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
-        let step = self
-            .training
-            .step(&self.batch, &self.batch, recorded)
-            .map_err(|error| RunError::of_libtorch("training", &error))?;
-        if !step.loss.is_finite() {
-            self.flush()?;
-            return Err(RunError::LossNotFinite { step: step.step });
-        }
-        self.run.life.progress();
-        self.collector.push(&step, u64::from(h.batch_size));
-        self.last = Some(step);
-        if every(h.checkpoint_interval) {
-            self.checkpoint()?;
-        }
-        Ok(())
+            .next_batch(self.source, &batches, more, &mut tick)?)
     }
 
     fn flush(&mut self) -> Result<(), RunError> {
@@ -189,39 +208,19 @@ impl Session<'_> {
         }
     }
 
-    /// The loss is looked at before a step changes the weights, so the last change has not been looked at yet.
-    fn weights_are_finite(&self) -> Result<(), RunError> {
-        let finite = || -> Result<bool, TchError> {
-            let all = self.training.parameters.flat.f_isfinite()?.f_all()?;
-            Ok(all.f_int64_value(&[])? != 0)
-        };
-        if finite().map_err(|error| RunError::of_libtorch("looking at the weights", &error))? {
-            Ok(())
-        } else {
-            let step = self.training.step;
-            Err(RunError::LossNotFinite { step })
-        }
-    }
-
     /// Metrics come first, so that a checkpoint in the journal has its steps before it.
     fn checkpoint(&mut self) -> Result<(), RunError> {
         self.flush()?;
         self.run.still_ours()?;
-        self.weights_are_finite()?;
-        let step = self.training.step;
-        let state = State {
-            step,
-            cursor: self.buffer.cursor(),
-            ..self.state.clone()
-        };
+        self.sites.iter().try_for_each(Site::weights_are_finite)?;
+        let step = self.step;
         let path = self
             .run
             .directory
             .join("checkpoints")
             .join(format!("{step}-{}", self.run.spec.lease));
-        let contents = durable::write_directory(&path, |directory| {
-            Ok(checkpoint::save(directory, &state, &self.training)?)
-        })?;
+        let contents = keep::checkpoint(&path, &self.sites, step, self.buffer.cursor())?;
+        self.source.settle();
         self.run.life.progress();
         let last = self.last.filter(|last| last.step == step);
         self.run.say(
@@ -241,21 +240,37 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Measures what was trained so far, once a step; given up when something else is asked. Changes nothing of the training.
+    fn evaluate(&mut self) -> Result<(), RunError> {
+        let (Some(evaluation), Some(model)) = (&mut self.evaluation, self.source.model()) else {
+            return Ok(());
+        };
+        if self.evaluated == Some(self.step) {
+            return Ok(());
+        }
+        let found = evaluation.measure(
+            model,
+            self.source.dataset(),
+            self.source.streams(),
+            &self.sites,
+            &self.run.life,
+            self.step,
+        )?;
+        if let Some(found) = found {
+            self.run.say(Record::Evaluated(found), true)?;
+            self.evaluated = Some(self.step);
+        }
+        Ok(())
+    }
+
     fn result(&mut self) -> Result<Finished, RunError> {
         self.flush()?;
         self.run.still_ours()?;
-        self.weights_are_finite()?;
-        let scale = self.state.normalization.scale;
-        let autoencoder = self
-            .training
-            .autoencoder(scale, scale)
-            .map_err(|error| RunError::of_libtorch("folding the normalisation", &error))?;
+        self.sites.iter().try_for_each(Site::weights_are_finite)?;
         let path = self.run.directory.join("result");
-        let contents = durable::write_directory(&path, |directory| {
-            Ok(autoencoder.save(directory, &self.provenance)?)
-        })?;
+        let contents = keep::result(&path, &self.sites)?;
         Ok(Finished {
-            step: self.training.step,
+            step: self.step,
             path: path.to_string_lossy().into_owned(),
             sha256: contents.sha256,
         })

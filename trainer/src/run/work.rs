@@ -7,7 +7,7 @@ use super::import_autoencoder::import_autoencoder;
 use super::model_activations::ModelActivations;
 use super::prepare_dataset::prepare_dataset;
 use super::prepare_model::prepare_model;
-use super::{Run, device};
+use super::{Run, device, train};
 use trainmaster_domain::run::spec::Work;
 
 /// Does the work of a run's spec.
@@ -21,10 +21,10 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
         Work::Train(train) => {
             run.say_progress("loading", 0.0)?;
             let device = device(&run.spec.resources.device)?;
-            let mut source = ModelActivations::open(&train, device, &run.life)?;
+            let mut source =
+                ModelActivations::open(&train, &run.spec.resources, device, &run.life)?;
             run.say_progress("loading", 50.0)?;
-            let provenance = source.provenance(&train);
-            super::train(run, &train, &mut source, provenance)
+            train::train(run, &train, &mut source)
         }
         Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
         Work::Extract(wanted) => extract(run, &wanted),

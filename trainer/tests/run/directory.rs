@@ -1,7 +1,7 @@
 //! A run directory as the daemon keeps it, and the trainer started in it.
 
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -249,10 +249,18 @@ impl RunDirectory {
 
     /// The hash of a directory as the contract defines it, computed apart from the trainer's code.
     pub fn hash(&self, directory: &Path) -> String {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut paths = Vec::new();
+        let mut directories = vec![directory.to_owned()];
+        while let Some(next) = directories.pop() {
+            for entry in std::fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    paths.push(path);
+                }
+            }
+        }
         paths.sort();
         let lines: String = paths
             .iter()
@@ -260,7 +268,7 @@ impl RunDirectory {
                 let hash = Sha256::digest(std::fs::read(path).unwrap());
                 format!(
                     "{hash:x}  {}\n",
-                    path.file_name().unwrap().to_string_lossy()
+                    path.strip_prefix(directory).unwrap().to_string_lossy()
                 )
             })
             .collect();

@@ -1,4 +1,4 @@
-//! The order in which a dataset's sequences are read: every epoch a new permutation, computed rather than stored.
+//! The order in which the parts of a dataset are read: every epoch a new permutation, computed rather than stored.
 
 use super::random::Random;
 
@@ -7,14 +7,14 @@ const ROUNDS: usize = 6;
 /// A pseudo-random permutation of `0..count` for each epoch, in constant memory: a Feistel network over the next even number of
 /// bits, walked until it lands inside the range (Black and Rogaway 2002).
 #[derive(Clone, Debug)]
-pub struct SequenceOrder {
+pub struct RandomOrder {
     seed: u64,
     count: u64,
     half_bits: u32,
 }
 
-impl SequenceOrder {
-    /// The order of `count` sequences under a seed.
+impl RandomOrder {
+    /// The order of `count` things under a seed.
     #[must_use]
     pub fn new(seed: u64, count: u64) -> Self {
         let bits = 64 - count.saturating_sub(1).leading_zeros();
@@ -25,9 +25,15 @@ impl SequenceOrder {
         }
     }
 
-    /// The sequence that is read as number `position` of the endless stream of epochs.
+    /// How many things there are.
     #[must_use]
-    pub fn sequence(&self, position: u64) -> u64 {
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Which thing comes as number `position` in the endless stream of epochs.
+    #[must_use]
+    pub fn at(&self, position: u64) -> u64 {
         let count = self.count.max(1);
         let mut keys = Random::new(self.seed, "sequence order", position / count);
         let keys: [u64; ROUNDS] = std::array::from_fn(|_| keys.next_u64());
@@ -53,17 +59,15 @@ impl SequenceOrder {
 
 #[cfg(test)]
 mod tests {
-    use super::SequenceOrder;
+    use super::RandomOrder;
 
     #[test]
-    fn every_epoch_reads_every_sequence_once_in_an_order_of_its_own() {
+    fn every_epoch_has_everything_once_in_an_order_of_its_own() {
         for count in [1, 2, 3, 7, 64, 100, 1_000] {
-            let order = SequenceOrder::new(42, count);
+            let order = RandomOrder::new(42, count);
             let mut epochs = Vec::new();
             for epoch in 0..3 {
-                let read: Vec<u64> = (0..count)
-                    .map(|at| order.sequence(epoch * count + at))
-                    .collect();
+                let read: Vec<u64> = (0..count).map(|at| order.at(epoch * count + at)).collect();
                 let mut sorted = read.clone();
                 sorted.sort_unstable();
                 assert_eq!(sorted, (0..count).collect::<Vec<_>>());
