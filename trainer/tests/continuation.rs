@@ -91,8 +91,10 @@ fn save_and_load(training: &Training, h: &Hyperparameters) -> Training {
         d_out: shape.d_out,
         d_sae: shape.d_sae,
         seed: h.seed,
-        sequences: 1,
-        sequences_per_block: 1,
+        passes: 1,
+        passes_per_block: 1,
+        held_out_sequences: 0,
+        target_normalization: None,
         cursor: Cursor::default(),
         normalization: Normalization {
             scale: 1.0,

@@ -147,7 +147,7 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// The mean loss of the next token in nats, with the activations of a place replaced; none when the run was asked for something else.
+    /// The mean loss of the next token in nats, with the activations of a place replaced; none when the run was asked for something else, or there is no text.
     fn loss(&self, mut replace: Option<(&Site, Replacement<'_>)>) -> Result<Option<f64>, RunError> {
         let mut loss = NextTokenLoss::default();
         for chunk in self.chunks {
@@ -164,7 +164,8 @@ impl Text<'_> {
             });
             self.life.progress();
         }
-        Ok(Some(loss.mean()))
+        // The last sequence of a dataset may have hardly any text.
+        Ok((loss.tokens > 0).then(|| loss.mean()))
     }
 
     fn replaced(
