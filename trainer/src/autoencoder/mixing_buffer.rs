@@ -74,7 +74,6 @@ impl Batch {
     }
 
     /// What is to come out.
-    #[must_use]
     pub fn target(&self) -> &Tensor {
         self.target.as_ref().unwrap_or(&self.input)
     }
