@@ -10,6 +10,10 @@ use crate::{
 
 /// What can be asked of a training.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a command lives for one decision and is never kept among others"
+)]
 pub enum TrainingCommand {
     /// Want it.
     Queue(QueueTraining),
