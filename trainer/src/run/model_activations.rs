@@ -7,7 +7,7 @@
 use super::activation_cache::{ActivationCache, Extent};
 use super::failure::RunError;
 use super::life::{Life, Next};
-use super::train::places::{Places, hook_name, module_name};
+use super::train::places::Places;
 use crate::autoencoder::{
     activations::{ActivationError, ActivationSource},
     precision::product_kind,
@@ -178,8 +178,8 @@ impl ModelActivations {
     pub(super) fn provenance(&self, train: &Train, at: usize) -> Provenance {
         let streams = self.places.streams_of(at);
         let point = |stream: usize| self.streams.get(stream).copied();
-        let hook = |stream| point(stream).map(hook_name);
-        let module = |stream| point(stream).map(|at| module_name(self.config.family, at));
+        let hook = |stream| point(stream).map(HookPoint::name);
+        let module = |stream| point(stream).map(|at| at.module_name(self.config.family));
         Provenance {
             model_name: train.model_name.clone(),
             hook_name: hook(streams.input).unwrap_or_default(),
@@ -196,7 +196,7 @@ impl ModelActivations {
         let statistics = self.dataset.statistics();
         let keys = self.streams.iter().map(|point| {
             serde_json::json!({
-                "place": hook_name(*point),
+                "place": point.name(),
                 "model": super::activation_cache::files(Path::new(&train.model_path)),
                 "dataset_sha256": statistics.sha256,
                 "tokenizer_sha256": statistics.tokenizer_sha256,

@@ -1,6 +1,6 @@
 //! Which places of the language model are trained, and which streams of activations that takes.
 
-use crate::language_model::{Family, HookPoint, Site};
+use crate::language_model::{HookPoint, Site};
 use crate::run::failure::RunError;
 use trainmaster_domain::hyperparameters::{Hook, HookSite};
 use trainmaster_domain::run::spec::Train;
@@ -99,93 +99,50 @@ impl Places {
     }
 }
 
-/// A place in TransformerLens's words.
-pub(in crate::run) fn hook_name(point: HookPoint) -> String {
-    let hook = match point.site {
-        Site::Residual => "hook_resid_post",
-        Site::MlpOutput => "hook_mlp_out",
-        Site::MlpInput => "mlp.hook_in",
-        Site::AttentionOutput => "hook_attn_out",
-    };
-    format!("blocks.{}.{hook}", point.layer)
-}
-
-/// The module of transformers whose output (of [`Site::MlpInput`] whose input) a place is.
-pub(in crate::run) fn module_name(family: Family, point: HookPoint) -> String {
-    let (layers, attention) = match family {
-        Family::Llama | Family::Phi => ("model.layers", "self_attn"),
-        Family::Gpt2 => ("transformer.h", "attn"),
-        Family::GptNeox => ("gpt_neox.layers", "attention"),
-    };
-    let layer = format!("{layers}.{}", point.layer);
-    match point.site {
-        Site::Residual => layer,
-        Site::MlpInput | Site::MlpOutput => format!("{layer}.mlp"),
-        Site::AttentionOutput => format!("{layer}.{attention}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn places_are_called_as_transformer_lens_and_transformers_call_them() {
-        for (family, site, hook, module) in [
-            (
-                Family::Llama,
-                Site::Residual,
-                "hook_resid_post",
-                "model.layers.3",
-            ),
-            (
-                Family::Llama,
-                Site::AttentionOutput,
-                "hook_attn_out",
-                "model.layers.3.self_attn",
-            ),
-            (
-                Family::Gpt2,
-                Site::MlpOutput,
-                "hook_mlp_out",
-                "transformer.h.3.mlp",
-            ),
-            (
-                Family::Gpt2,
-                Site::AttentionOutput,
-                "hook_attn_out",
-                "transformer.h.3.attn",
-            ),
-            (
-                Family::GptNeox,
-                Site::MlpInput,
-                "mlp.hook_in",
-                "gpt_neox.layers.3.mlp",
-            ),
-            (
-                Family::GptNeox,
-                Site::AttentionOutput,
-                "hook_attn_out",
-                "gpt_neox.layers.3.attention",
-            ),
-            (
-                Family::Phi,
-                Site::MlpOutput,
-                "hook_mlp_out",
-                "model.layers.3.mlp",
-            ),
-        ] {
-            let point = HookPoint { layer: 3, site };
-            assert_eq!(hook_name(point), format!("blocks.3.{hook}"));
-            assert_eq!(module_name(family, point), module);
-        }
+    fn a_place_is_called_as_its_stream_is() {
         for hook in [Hook::Residual, Hook::Mlp, Hook::Attention] {
             let place = HookSite { layer: 5, hook };
-            let point = HookPoint {
-                layer: 5,
-                site: hook.into(),
+            let places = Places {
+                sites: vec![place],
+                encoder_type: EncoderType::Sparse,
             };
-            assert_eq!(place.name(), hook_name(point));
+            let names: Vec<String> = places.streams().into_iter().map(HookPoint::name).collect();
+            assert_eq!(names, [place.name()]);
         }
+    }
+
+    #[test]
+    fn a_transcoder_reads_what_its_mlp_reads() {
+        let site = |layer| HookSite {
+            layer,
+            hook: Hook::Mlp,
+        };
+        let places = Places {
+            sites: vec![site(4), site(2)],
+            encoder_type: EncoderType::Transcoder,
+        };
+        let names: Vec<String> = places.streams().into_iter().map(HookPoint::name).collect();
+        assert_eq!(
+            names,
+            [
+                "blocks.4.mlp.hook_in",
+                "blocks.4.hook_mlp_out",
+                "blocks.2.mlp.hook_in",
+                "blocks.2.hook_mlp_out"
+            ]
+        );
+        assert_eq!(
+            places.streams_of(1),
+            Streams {
+                input: 2,
+                target: Some(3)
+            }
+        );
+        assert_eq!(places.layers(), 5);
     }
 }
