@@ -11,6 +11,8 @@ mod extract;
 mod failure;
 mod feature;
 mod format;
+mod generate;
+mod jobs;
 mod kept;
 mod log_verify;
 mod output;
@@ -91,6 +93,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             }
             Command::Extract(arguments) => extract::extract(&client, *arguments, output).await,
             Command::Feature(command) => feature::run(&client, command, output).await,
+            Command::Generate(arguments) => generate::generate(&client, *arguments, output).await,
+            Command::Job(command) => jobs::job(&client, command, output).await,
             Command::Events(arguments) => events::events(&client, arguments, output).await,
             Command::Projections(command) => projections::run(&client, command, output).await,
             Command::Log(arguments::LogCommand::Verify) => {

@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
 mod features;
+pub mod generate;
 pub mod kept;
 
 pub use features::{ExtractArguments, FeatureCommand, FeatureListArguments};
 
 use clap::{Args, Parser, Subcommand};
+use generate::{GenerateArguments, JobCommand};
 use kept::{ExtractionTemplateCommand, PresetCommand, TemplateCommand};
 use std::path::PathBuf;
 
@@ -115,6 +117,11 @@ pub enum Command {
     /// Features of autoencoders
     #[command(subcommand)]
     Feature(FeatureCommand),
+    /// Let a model write, plain and steered by features
+    Generate(Box<GenerateArguments>),
+    /// Jobs: extractions and generations
+    #[command(subcommand)]
+    Job(JobCommand),
     /// Show what happened
     Events(EventsArguments),
     /// The tables that applications read

@@ -1,8 +1,10 @@
 //! The client of the daemon's HTTP interface: over its Unix socket, or over TCP with a token.
 
+mod job_stream;
 mod long_running;
 mod sse;
 
+pub(super) use job_stream::JobStream;
 pub(super) use sse::{EventStream, StreamEvent};
 
 use super::{

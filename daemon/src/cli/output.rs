@@ -35,6 +35,18 @@ impl Output {
         }
     }
 
+    /// Text as it comes, without a line's end.
+    pub(super) fn piece(self, text: &str) {
+        let mut out = io::stdout().lock();
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+        {
+            std::process::exit(0);
+        }
+    }
+
     /// A JSON document in one line.
     pub(super) fn json(self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value)

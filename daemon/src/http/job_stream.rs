@@ -18,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 /// How often the journal of a run is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// What a job's run tells, from the beginning of its newest attempt, and how it ended. Events, whose data is JSON:
+/// What a job's run tells, from the beginning of its newest attempt, and how it ended. Events, whose data is JSON (and names the event
+/// in `event`):
 ///
 /// - `begun`: an attempt begins (`lease`); what was told before is void;
 /// - `progress`: `stage` and `percent`;

@@ -10,6 +10,7 @@ mod features;
 mod fixture;
 mod health;
 mod idempotency;
+mod jobs;
 mod kept;
 mod openapi;
 mod reads;

@@ -6,6 +6,7 @@ use trainmaster_domain::{
     Aggregate, Metadata, Position,
     attempt::{Claim, Report, RetryPolicy},
     dataset::{Dataset, DatasetCommand},
+    job::{Job, JobCommand},
     model::{Model, ModelCommand},
     run::journal::JournalRecord,
     training::{Training, TrainingCommand},
@@ -79,6 +80,23 @@ impl Interface {
             json!({ "record": "training_started", "at_step": 0, "d_in": 8, "d_sae": 64 }),
         )
         .await;
+    }
+
+    /// Claimed, trained, and with its autoencoder in `path`.
+    pub async fn complete_training(&self, id: &str, path: &str) -> Position {
+        self.run_training(id).await;
+        let finished = json!({ "record": "completed", "step": 100, "path": path, "sha256": "5a" });
+        self.training_says(id, 3, finished).await
+    }
+
+    pub async fn claim_job(&self, id: &str) {
+        let claim = JobCommand::Claim(self.claim().await);
+        self.execute::<Job>(id, claim).await;
+    }
+
+    pub async fn job_says(&self, id: &str, seq: u64, record: serde_json::Value) -> Position {
+        let report = JobCommand::Report(self.report(seq, record).await);
+        self.execute::<Job>(id, report).await
     }
 
     pub async fn inspect_model(&self, id: &str, layers: u32) -> Position {

@@ -131,7 +131,7 @@ fn unreadable(error: &serde_json::Error) -> Failure {
 
 /// Splits a stream of bytes into the data of its events.
 #[derive(Default)]
-struct Parser {
+pub(super) struct Parser {
     buffer: Vec<u8>,
     /// What of the buffer is known to hold no whole line.
     seen: usize,
@@ -140,7 +140,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
         let mut begin = 0;
         while let Some(length) = self.buffer[self.seen.max(begin)..]
@@ -170,7 +170,7 @@ impl Parser {
         // `id` and `event` repeat what the data says; a line that begins with a colon is a sign of life.
     }
 
-    fn next(&mut self) -> Option<String> {
+    pub(super) fn next(&mut self) -> Option<String> {
         self.ready.pop_front()
     }
 }

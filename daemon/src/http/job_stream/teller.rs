@@ -11,7 +11,7 @@ use trainmaster_domain::{
 
 /// An event of the stream.
 #[derive(Clone, Debug, Serialize)]
-#[serde(untagged)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Told {
     /// An attempt begins.
     Begun {
