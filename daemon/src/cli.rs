@@ -18,6 +18,7 @@ mod log_verify;
 mod output;
 mod projections;
 mod register;
+mod report;
 mod server;
 mod show;
 mod state_change;
@@ -94,6 +95,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Extract(arguments) => extract::extract(&client, *arguments, output).await,
             Command::Feature(command) => feature::run(&client, command, output).await,
             Command::Generate(arguments) => generate::generate(&client, *arguments, output).await,
+            Command::Report { id, output: path } => {
+                report::report(&client, &id, path, output).await
+            }
             Command::Job(command) => jobs::job(&client, command, output).await,
             Command::Events(arguments) => events::events(&client, arguments, output).await,
             Command::Projections(command) => projections::run(&client, command, output).await,

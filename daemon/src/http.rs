@@ -31,6 +31,7 @@ mod options;
 mod presets;
 mod problem;
 mod projections;
+mod report;
 mod request;
 pub mod schema;
 mod serve;
@@ -73,6 +74,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(autoencoders::get))
         .routes(routes!(metrics::list))
         .routes(routes!(checkpoints::list))
+        .routes(routes!(report::get))
         .routes(routes!(
             training_templates::list,
             training_templates::create

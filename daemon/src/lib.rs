@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod projector;
 pub mod queries;
 pub mod queue;
+pub mod report;
 pub mod runner;
 pub mod serve;
 pub mod state_directory;

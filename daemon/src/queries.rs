@@ -12,6 +12,7 @@ mod listed;
 mod metrics;
 mod models;
 mod presets;
+mod report;
 mod training_templates;
 mod trainings;
 
@@ -29,6 +30,7 @@ pub use listed::Listed;
 pub use metrics::{Metric, MetricsRange};
 pub use models::{Conversion, Model, ModelDetail};
 pub use presets::Preset;
+pub use report::{BestFeature, FrequencyBin, ReportExample};
 pub use training_templates::TrainingTemplate;
 pub use trainings::{Latest, Training, TrainingDetail, TrainingFilter};
 

@@ -117,6 +117,14 @@ pub enum Command {
     /// Features of autoencoders
     #[command(subcommand)]
     Feature(FeatureCommand),
+    /// Write a training's curves, evaluation and best features as one HTML page
+    Report {
+        /// Its id
+        id: String,
+        /// The file to write; - writes to standard output [default: the id, .html]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Let a model write, plain and steered by features
     Generate(Box<GenerateArguments>),
     /// Jobs: extractions and generations

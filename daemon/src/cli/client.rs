@@ -92,6 +92,17 @@ impl Client {
         matches!(self.endpoint, Endpoint::Unix(_))
     }
 
+    /// An answer that is text.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let bytes = self.repeated(&Method::GET, path, None, None).await?;
+        String::from_utf8(bytes.to_vec()).map_err(|error| {
+            Failure::failed(
+                "unexpected_answer",
+                format!("the daemon's answer to {path} is no text ({error})"),
+            )
+        })
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.repeatable(&Method::GET, path, None, None).await
     }
@@ -145,18 +156,27 @@ impl Client {
         body: Option<&str>,
         key: Option<&str>,
     ) -> Result<T, Failure> {
+        let bytes = self.repeated(method, path, body, key).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::failed(
+                "unexpected_answer",
+                format!("the daemon's answer to {method} {path} cannot be read ({error}); is it of another version?"),
+            )
+        })
+    }
+
+    async fn repeated(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<Bytes, Failure> {
         let mut tries = 0;
         loop {
             tries += 1;
             match self.once(method, path, body, key).await {
-                Ok(bytes) => {
-                    return serde_json::from_slice(&bytes).map_err(|error| {
-                        Failure::failed(
-                            "unexpected_answer",
-                            format!("the daemon's answer to {method} {path} cannot be read ({error}); is it of another version?"),
-                        )
-                    });
-                }
+                Ok(bytes) => return Ok(bytes),
                 Err(Attempt::Again(_, pause)) if tries < 4 => tokio::time::sleep(pause).await,
                 Err(Attempt::Again(failure, _) | Attempt::Final(failure)) => return Err(failure),
             }

@@ -15,5 +15,6 @@ mod kept;
 mod openapi;
 mod reads;
 mod register;
+mod report;
 mod search;
 mod work;
