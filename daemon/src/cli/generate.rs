@@ -17,6 +17,7 @@ use std::{
 };
 use texts::Texts;
 pub(super) use texts::printable;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What a program says that was interrupted by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -26,6 +27,10 @@ pub(super) async fn generate(
     arguments: GenerateArguments,
     output: Output,
 ) -> Result<ExitCode, Failure> {
+    // Heard from the beginning, so that no job is left behind.
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(|error| {
+        Failure::failed("signals", format!("cannot listen for Ctrl-C: {error}"))
+    })?;
     let key = arguments.idempotency_key.clone();
     let body = body(arguments)?;
     let answer: Answer = client
@@ -38,7 +43,7 @@ pub(super) async fn generate(
     let job = loop {
         let event = tokio::select! {
             event = stream.next() => event?,
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupts.recv() => {
                 if interrupted {
                     return Ok(ExitCode::from(INTERRUPTED));
                 }

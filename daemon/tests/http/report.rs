@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 impl Interface {
-    async fn report(&self, training: &str) -> String {
+    async fn page(&self, training: &str) -> String {
         let answer = self.get(&format!("/v1/trainings/{training}/report")).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8");
@@ -76,7 +76,7 @@ fn assert_is_inert(page: &str) {
 async fn a_training_that_has_just_been_queued_has_a_report() {
     let interface = Interface::new().await;
     let training = interface.training().await;
-    let page = interface.report(&training).await;
+    let page = interface.page(&training).await;
     assert_is_inert(&page);
     assert!(
         page.contains(&training) && page.contains("queued"),
@@ -94,7 +94,7 @@ async fn a_training_with_metrics_and_no_features_has_four_curves() {
     let interface = Interface::new().await;
     let training = interface.training().await;
     interface.ninety_steps(&training).await;
-    let page = interface.report(&training).await;
+    let page = interface.page(&training).await;
     assert_is_inert(&page);
     assert_eq!(page.matches("<svg").count(), 4);
     for title in ["Loss", "L0", "Explained variance", "Dead latents"] {
@@ -136,7 +136,7 @@ async fn the_best_features_are_shown_with_their_examples_and_nothing_they_say_is
     .execute(pool)
     .await
     .unwrap();
-    let page = interface.report(&training).await;
+    let page = interface.page(&training).await;
     assert_is_inert(&page);
     assert_eq!(page.matches("<svg").count(), 5);
     assert!(page.contains("100 features"), "the density counts them all");
