@@ -42,7 +42,7 @@ impl Interface {
     }
 
     /// The data of the events that a job's stream tells, to its end.
-    async fn told(&self, id: &str) -> Vec<Value> {
+    async fn stream_of(&self, id: &str) -> Vec<Value> {
         let stream = self.get(&format!("/v1/jobs/{id}/stream")).await;
         assert_eq!(stream.status, StatusCode::OK, "{stream:?}");
         let text = stream.body.as_str().unwrap().to_owned();
@@ -501,7 +501,7 @@ async fn a_text_is_told_as_it_is_written_and_again_when_it_is_done() {
         append(&directory, 1, 5, generated());
         interface.job_says(&id, 5, generated()).await;
     };
-    let (told, ()) = tokio::join!(interface.told(&id), works);
+    let (told, ()) = tokio::join!(interface.stream_of(&id), works);
     let expected = |told: &[Value]| {
         assert_eq!(of_kind(told, "progress").len(), 1, "{told:?}");
         assert_eq!(text_of(told, "plain"), "upon a time");
@@ -516,10 +516,10 @@ async fn a_text_is_told_as_it_is_written_and_again_when_it_is_done() {
     };
     expected(&told);
     assert!(of_kind(&told, "text").len() >= 3, "{told:?}");
-    expected(&interface.told(&id).await);
+    expected(&interface.stream_of(&id).await);
     // Without the run's directory the log tells.
     std::fs::remove_dir_all(&directory).unwrap();
-    let told = interface.told(&id).await;
+    let told = interface.stream_of(&id).await;
     assert_eq!(text_of(&told, "plain"), "upon a time");
     assert_eq!(text_of(&told, "steered"), "ocean ocean");
     assert_eq!(told.last().unwrap()["event"], "end");
@@ -534,7 +534,7 @@ async fn a_failure_is_told_with_its_reason() {
     interface.claim_job(&id).await;
     let failed = json!({ "record": "failed", "class": "workload", "code": "chat_template", "message": "Give chat=false." });
     interface.job_says(&id, 2, failed).await;
-    let told = interface.told(&id).await;
+    let told = interface.stream_of(&id).await;
     let end = told.last().unwrap();
     assert_eq!(end["status"], "failed");
     assert_eq!(end["error_code"], "chat_template");
