@@ -92,11 +92,13 @@ pub struct Hyperparameters {
     /// Precision of the matrix products; master weights are always f32.
     #[serde(default)]
     pub precision: Precision,
-    /// Activations held in the mixing buffer, at least two batches: one half is served in random order while the other is read. None:
-    /// sixteen batches, but at least 16,384 and at most 262,144, within a quarter of the run's memory limit.
+    /// Activations of each place held in the mixing buffer, at least two batches: one half is served in random order while the other is
+    /// read, in whole passes of about 2,048 tokens. None: sixteen batches, but at least 16,384 and at most 262,144 divided among the
+    /// places, within a quarter of the run's memory limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffer_tokens: Option<u32>,
-    /// Held-out tokens on which each checkpoint is evaluated; none: 2,048, or fewer where the dataset is small; 0: no evaluation.
+    /// Held-out tokens on which each checkpoint is evaluated, in whole sequences at the end of the dataset, at most a tenth of it; none:
+    /// 2,048; 0: no evaluation. For an evaluation the whole language model is in memory, else only up to the deepest place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation_tokens: Option<u32>,
     /// Whether activations are kept on disk, for further epochs and for other trainings of the same model, dataset and hook, within

@@ -53,7 +53,7 @@ pub fn fetch_model(
             Kind::Models,
             from,
             &listing,
-            std::slice::from_ref(&index),
+            &[index.clone()],
             to,
             &mut |_| watch(0.0),
         )?;

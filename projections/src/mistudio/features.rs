@@ -79,7 +79,6 @@ pub(super) async fn import(
                 connection,
                 READ_MODEL,
                 recorded,
-                &block.training_id,
                 artifact,
                 &reason.to_string(),
             )

@@ -1,1 +1,0 @@
-ALTER TABLE projection.gaps DROP COLUMN training_id;
