@@ -53,7 +53,7 @@ pub fn fetch_model(
             Kind::Models,
             from,
             &listing,
-            &[index.clone()],
+            std::slice::from_ref(&index),
             to,
             &mut |_| watch(0.0),
         )?;

@@ -160,9 +160,9 @@ fn weights_are_converted_where_they_are_wanted_otherwise_and_the_cost_is_measure
         loss.before > 0.0 && loss.after > 0.0 && loss.before != loss.after,
         "{loss:?}"
     );
-    // A model that knows nothing guesses: the loss is about that of chance.
+    // The tests' model was trained a little: better than chance, and 4 bits cost it something, not everything.
     let chance = f64::from(512_u16).ln();
-    assert!((loss.before - chance).abs() < 3.0, "{loss:?}");
+    assert!(loss.before < chance && loss.after < chance, "{loss:?}");
     let journal = fs::read_to_string(run.path().join("journal.jsonl")).unwrap();
     assert!(journal.contains("\"converts_to\":\"Q4\""), "{journal}");
     assert!(journal.contains("\"stage\":\"quantizing\""), "{journal}");

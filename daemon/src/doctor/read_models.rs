@@ -20,7 +20,8 @@ pub(super) async fn examine(report: &mut Report, database: &Database) {
     let all = match projector.status().await {
         Ok(all) => all,
         Err(error) => {
-            report.fail("read_models", error.to_string(), "see the server's log");
+            let advice = "trainmaster migrate up, or start the daemon, which does it; else see the server's log";
+            report.warning("read_models", error.to_string(), advice);
             return;
         }
     };

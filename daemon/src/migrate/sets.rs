@@ -52,6 +52,7 @@ pub(super) const SETS: &[Set] = &[
     set!("projection":
         1 "0001_offsets",
         2 "0002_artifacts",
+        3 "0003_gaps_of_trainings",
     ),
     set!("dispatch":
         1 "0001_runs",

@@ -24,18 +24,42 @@ pub struct Gap {
     pub found_at: DateTime<Utc>,
 }
 
-/// The gaps of a schema, in the order of the log.
-pub(super) async fn of(owner: &PgPool, schema: &str) -> Result<Vec<Gap>, ProjectorError> {
-    let failed = || ProjectorError::database(format!("read the gaps of {schema}"));
-    let rows = sqlx::query(
+/// What a read model in use lacks, in the order of the log, and how many rows of `feature_activations` belong to no partition, counted up to
+/// 1,000. Before there are tables, nothing is amiss.
+pub(super) async fn look(
+    owner: &PgPool,
+    read_model: ReadModel,
+) -> Result<(Vec<Gap>, i64), ProjectorError> {
+    let schema = read_model.name();
+    let failed = || ProjectorError::database(format!("look for the gaps of {schema}"));
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(format!("{schema}.feature_activations_default"))
+        .fetch_one(owner)
+        .await
+        .map_err(failed())?;
+    if !is_there {
+        return Ok((vec![], 0));
+    }
+    // The schema's name is the program's own.
+    let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT transaction_id, sequence, event, artifact, reason, found_at FROM projection.gaps
-          WHERE schema_name = $1 ORDER BY transaction_id, sequence LIMIT 100",
-    )
+          WHERE schema_name = $1
+            AND (training_id IS NULL OR EXISTS (SELECT FROM {schema}.trainings t WHERE t.id = training_id))
+          ORDER BY transaction_id, sequence
+          LIMIT 100"
+    )))
     .bind(schema)
     .fetch_all(owner)
     .await
     .map_err(failed())?;
-    rows.iter()
+    let stray = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM (SELECT FROM {schema}.feature_activations_default LIMIT 1000) AS stray"
+    )))
+    .fetch_one(owner)
+    .await
+    .map_err(failed())?;
+    let gaps = rows
+        .iter()
         .map(|row| {
             let transaction: i64 = row.try_get("transaction_id")?;
             Ok(Gap {
@@ -50,31 +74,6 @@ pub(super) async fn of(owner: &PgPool, schema: &str) -> Result<Vec<Gap>, Project
             })
         })
         .collect::<Result<_, sqlx::Error>>()
-        .map_err(failed())
-}
-
-/// Rows of the DEFAULT partition, counted up to 1,000; 0 where there are no tables yet.
-pub(super) async fn stray_activations(
-    owner: &PgPool,
-    read_model: ReadModel,
-) -> Result<i64, ProjectorError> {
-    let schema = read_model.name();
-    let failed =
-        || ProjectorError::database(format!("look into {schema}.feature_activations_default"));
-    let table = format!("{schema}.feature_activations_default");
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(&table)
-        .fetch_one(owner)
-        .await
         .map_err(failed())?;
-    if !exists {
-        return Ok(0);
-    }
-    // The name is the program's own.
-    sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM (SELECT FROM {table} LIMIT 1000) AS stray"
-    )))
-    .fetch_one(owner)
-    .await
-    .map_err(failed())
+    Ok((gaps, stray))
 }

@@ -96,6 +96,7 @@ impl Projector {
         .fetch_one(&self.owner)
         .await
         .map_err(failed())?;
+        let (gaps, stray_activations) = gaps::look(&self.owner, read_model).await?;
         Ok(ReadModelStatus {
             read_model: read_model.name(),
             state: match &offset {
@@ -113,8 +114,8 @@ impl Projector {
             updated_at,
             rebuilt_events: next.map(|next| next.events),
             stopped_because: offset.and_then(|o| o.stopped_because),
-            gaps: gaps::of(&self.owner, read_model.name()).await?,
-            stray_activations: gaps::stray_activations(&self.owner, read_model).await?,
+            gaps,
+            stray_activations,
         })
     }
 }

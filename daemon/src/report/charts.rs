@@ -58,7 +58,7 @@ pub(super) fn curve(points: &[(f64, f64)]) -> Result<Option<String>, ChartError>
             .y_labels(5)
             .label_style(("sans-serif", 12, &TEXT))
             .x_label_formatter(&|step| format!("{step:.0}"))
-            .y_label_formatter(&|value| number(*value))
+            .y_label_formatter(&|value| tick(*value))
             .draw()?;
         chart.draw_series(AreaSeries::new(
             points.iter().copied(),
@@ -97,7 +97,7 @@ pub(super) fn density(bins: &[FrequencyBin]) -> Result<Option<String>, ChartErro
             .y_labels(5)
             .x_desc("log10 of the fraction of tokens")
             .label_style(("sans-serif", 12, &TEXT))
-            .x_label_formatter(&|frequency| number(*frequency))
+            .x_label_formatter(&|frequency| tick(*frequency))
             .y_label_formatter(&|count| format!("{count:.0}"))
             .draw()?;
         chart.draw_series(bins.iter().map(|bin| {
@@ -112,6 +112,16 @@ pub(super) fn density(bins: &[FrequencyBin]) -> Result<Option<String>, ChartErro
         Ok(())
     })
     .map(Some)
+}
+
+/// A number beside an axis, without zeros that say nothing.
+fn tick(value: f64) -> String {
+    let text = number(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 /// From the least to the greatest, with a little room; never empty.
@@ -171,6 +181,19 @@ mod tests {
         );
         assert!(curve(&[(1.0, 0.0), (2.0, 0.0)]).unwrap().is_some());
         assert!(density(&[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn axes_are_without_needless_zeros() {
+        for (value, text) in [
+            (-5.0, "-5"),
+            (100.0, "100"),
+            (0.25, "0.25"),
+            (0.0, "0"),
+            (1e-7, "1.000e-7"),
+        ] {
+            assert_eq!(tick(value), text);
+        }
     }
 
     #[test]

@@ -100,6 +100,7 @@ pub(super) async fn apply(
             connection,
             READ_MODEL,
             recorded,
+            &attached.block.training_id,
             &attached.artifact,
             &reason,
         )

@@ -79,6 +79,7 @@ pub(super) async fn import(
                 connection,
                 READ_MODEL,
                 recorded,
+                &block.training_id,
                 artifact,
                 &reason.to_string(),
             )

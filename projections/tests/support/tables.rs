@@ -18,6 +18,7 @@ pub async fn create(pool: &PgPool, schema: &str) {
         for part in [
             include_str!("../../../migrations/projection/0001_offsets.up.sql"),
             include_str!("../../../migrations/projection/0002_artifacts.up.sql"),
+            include_str!("../../../migrations/projection/0003_gaps_of_trainings.up.sql"),
         ] {
             sqlx::raw_sql(part)
                 .execute(&mut *transaction)

@@ -51,7 +51,7 @@ fn compare(
     let sample = pre.f_view([-1])?.f_narrow(0, 0, 100 * LATENTS)?;
     let bias = -sample
         .f_quantile_scalar(1.0 - density, 0, false, "linear")?
-        .f_double_value(&[0])?;
+        .f_double_value(&[])?;
     let _ = parameters.encoder_bias.f_fill_(bias)?;
     let mut gradient = Gradient::new(&parameters, BATCH, kind)?;
     let mut seconds = [Vec::new(), Vec::new()];

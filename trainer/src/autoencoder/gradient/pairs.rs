@@ -14,7 +14,8 @@ const NO_PADDING: i64 = -1;
 const SAMPLE: i64 = 256;
 
 /// The density below which touching active latents only is faster than dense products. A pair costs the same whatever the products'
-/// precision, a dense product in bf16 a quarter of one in f32.
+/// precision, a dense product in bf16 about a third of one in f32. Measured with 4,608 latents of width 576 on two cores with AVX-512: in bf16
+/// 1.4 times as fast at 2 % and 0.7 times at 4 %; in f32 2.4 times at 4 %, with the time of pairs growing a little slower than their number.
 const WORTH_IT_F32: f64 = 0.06;
 const WORTH_IT_BF16: f64 = 0.02;
 

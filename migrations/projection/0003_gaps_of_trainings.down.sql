@@ -1,0 +1,1 @@
+ALTER TABLE projection.gaps DROP COLUMN training_id;
