@@ -19,6 +19,8 @@ mod output;
 mod projections;
 mod register;
 mod report;
+mod remove;
+mod retention;
 mod server;
 mod show;
 mod state_change;
@@ -99,6 +101,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
                 report::report(&client, &id, path, output).await
             }
             Command::Job(command) => jobs::job(&client, command, output).await,
+            Command::Rm(arguments) => remove::run(&client, "training", arguments, output).await,
+            Command::Retention(command) => retention::run(&client, command, output).await,
             Command::Events(arguments) => events::events(&client, arguments, output).await,
             Command::Projections(command) => projections::run(&client, command, output).await,
             Command::Log(arguments::LogCommand::Verify) => {

@@ -5,6 +5,7 @@ mod add_dataset;
 mod add_model;
 mod caller;
 mod change_job;
+mod delete;
 mod edit_feature;
 mod error;
 mod extract;
@@ -114,6 +115,7 @@ impl Commands {
             .await
             .map_err(|error| match error {
                 ExecuteError::Refused(refusal) => CommandError::from(refusal),
+                ExecuteError::Barred { barrier, .. } => barrier.into(),
                 ExecuteError::Conflict { .. } => CommandError::Conflict { id: id.to_owned() },
                 ExecuteError::Log(error) => CommandError::Log(error),
             })?;

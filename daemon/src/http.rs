@@ -33,6 +33,7 @@ mod problem;
 mod projections;
 mod report;
 mod request;
+mod retention;
 pub mod schema;
 mod serve;
 mod state;
@@ -56,14 +57,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(datasets::list, datasets::create))
-        .routes(routes!(datasets::get))
+        .routes(routes!(datasets::get, datasets::delete))
         .routes(routes!(datasets::retry))
         .routes(routes!(datasets::tokenize))
         .routes(routes!(models::list, models::create))
-        .routes(routes!(models::get))
+        .routes(routes!(models::get, models::delete))
         .routes(routes!(models::retry))
         .routes(routes!(trainings::list, trainings::create))
-        .routes(routes!(trainings::get))
+        .routes(routes!(trainings::get, trainings::delete))
         .routes(routes!(trainings::pause))
         .routes(routes!(trainings::resume))
         .routes(routes!(trainings::stop))
@@ -105,6 +106,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(features::list))
         .routes(routes!(features::get, features::edit))
         .routes(routes!(feature_table::export))
+        .routes(routes!(retention::plan))
+        .routes(routes!(retention::run))
         .routes(routes!(events::list))
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))

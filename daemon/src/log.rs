@@ -11,6 +11,7 @@
 mod append;
 mod error;
 mod execute;
+mod guard;
 mod heads;
 mod read;
 mod row;
@@ -19,6 +20,7 @@ mod verify;
 
 pub use error::{ExecuteError, LogError};
 pub use execute::Executed;
+pub use guard::Barrier;
 pub use read::Loaded;
 pub use verify::{Fault, Finding, Verified, VerifyError};
 
@@ -34,6 +36,7 @@ pub struct Log {
     appended: Arc<watch::Sender<u64>>,
     states: Arc<states::States>,
     asked: Arc<watch::Sender<u64>>,
+    left: Arc<watch::Sender<u64>>,
 }
 
 impl Log {
@@ -45,6 +48,7 @@ impl Log {
             appended: Arc::new(watch::Sender::new(0)),
             states: Arc::default(),
             asked: Arc::new(watch::Sender::new(0)),
+            left: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -66,6 +70,12 @@ impl Log {
     #[must_use]
     pub fn asked(&self) -> watch::Receiver<u64> {
         self.asked.subscribe()
+    }
+
+    /// As [`Self::appended`], for appends after which files are of no use any more.
+    #[must_use]
+    pub fn left(&self) -> watch::Receiver<u64> {
+        self.left.subscribe()
     }
 
     /// The time by the database's clock.

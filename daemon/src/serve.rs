@@ -17,12 +17,14 @@ use crate::{
     database::Database,
     dispatch::Dispatch,
     http::{self, AppState, Listener},
+    leftovers::Leftovers,
     lifecycle::{self, ComponentError, Health, Lifecycle, Watched, keep},
     log::Log,
     migrate,
     postgres::{Embedded, Stop},
     projector::{Projector, ProjectorOptions},
     queue,
+    retention::Retention,
     state_directory::StateDirectory,
     telemetry::{self, Telemetry},
 };
@@ -265,6 +267,24 @@ fn components(
                 }
             },
         ));
+    }
+    {
+        let leftovers = Leftovers::new(log.clone(), state.path().to_owned());
+        let shutdown = finish.clone();
+        components.spawn(async move {
+            leftovers.run(shutdown).await;
+            Ok(())
+        });
+    }
+    if settings.retention.enabled {
+        let retention = Retention::new(log.clone(), interface::policy(settings));
+        let hours = u64::from(settings.retention.interval_hours);
+        let interval = Duration::from_secs(hours.saturating_mul(3600));
+        let shutdown = finish.clone();
+        components.spawn(async move {
+            retention.keep_pruning(interval, shutdown).await;
+            Ok(())
+        });
     }
     {
         let shutdown = finish.clone();

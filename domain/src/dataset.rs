@@ -58,6 +58,8 @@ pub enum DatasetStatus {
     Ready,
     /// It cannot.
     Error,
+    /// It was there.
+    Deleted,
 }
 
 impl DatasetStatus {
@@ -71,6 +73,7 @@ impl DatasetStatus {
             Self::Tokenizing => "tokenizing",
             Self::Ready => "ready",
             Self::Error => "error",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -101,6 +104,8 @@ pub enum DatasetCommand {
     LoseLease(Loss),
     /// Try again after an error.
     Retry,
+    /// Delete it. That nothing needs it is checked where the event is appended.
+    Delete,
 }
 
 /// Why a command is refused.
@@ -303,6 +308,15 @@ impl Dataset {
         }
     }
 
+    /// Not while a run works on it, which nobody can call back.
+    fn delete(&self) -> Result<Vec<DatasetEvent>, DatasetRefusal> {
+        match self.status {
+            DatasetStatus::Absent | DatasetStatus::Deleted => Err(self.not_allowed("deleted")),
+            _ if self.attempts.live => Err(self.not_allowed("deleted before its run has ended")),
+            _ => Ok(vec![DatasetEvent::DatasetDeleted {}]),
+        }
+    }
+
     fn not_allowed(&self, wanted: &'static str) -> DatasetRefusal {
         match self.status {
             DatasetStatus::Absent => DatasetRefusal::Absent,
@@ -331,11 +345,16 @@ impl Aggregate for Dataset {
             DatasetCommand::Report(report) => self.report(*report),
             DatasetCommand::LoseLease(loss) => self.lose_lease(&loss),
             DatasetCommand::Retry => self.retry(),
+            DatasetCommand::Delete => self.delete(),
         }
     }
 
     fn evolve(&mut self, event: &DatasetEvent) -> Result<(), IllegalTransition> {
         self.apply(event)
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.status == DatasetStatus::Deleted
     }
 }
 

@@ -382,6 +382,23 @@ impl Event {
         })
     }
 
+    /// Whether it says that something is gone which others may refer to.
+    #[must_use]
+    pub const fn deletes(&self) -> bool {
+        matches!(
+            self,
+            Self::Dataset(DatasetEvent::DatasetDeleted {})
+                | Self::Model(ModelEvent::ModelDeleted {})
+                | Self::Training(TrainingEvent::TrainingDeleted {})
+        )
+    }
+
+    /// Whether files that were made for it are of no use after it.
+    #[must_use]
+    pub const fn leaves_files(&self) -> bool {
+        self.deletes() || matches!(self, Self::Training(TrainingEvent::CheckpointPruned(_)))
+    }
+
     /// What this event sets in motion beyond the log.
     #[must_use]
     pub fn task(&self) -> Option<Task> {

@@ -14,7 +14,7 @@ pub use event::{
 pub use work::{Extraction, Generation, Intervention, JobWork};
 
 use crate::{
-    Aggregate, Category, Event, Lease,
+    Aggregate, Category, Event, Lease, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
     run::control::Request,
@@ -411,6 +411,15 @@ impl Aggregate for Job {
             }
         }
         Ok(())
+    }
+
+    fn needs(&self, events: &[JobEvent]) -> Vec<StreamId> {
+        let begins =
+            |event: &JobEvent| matches!(event, JobEvent::JobQueued(_) | JobEvent::JobRetried(_));
+        match &self.work {
+            Some(work) if events.iter().any(begins) => work.needs(),
+            _ => Vec::new(),
+        }
     }
 }
 

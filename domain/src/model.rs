@@ -62,6 +62,8 @@ pub enum ModelStatus {
     Ready,
     /// It cannot.
     Error,
+    /// It was there.
+    Deleted,
 }
 
 impl ModelStatus {
@@ -75,6 +77,7 @@ impl ModelStatus {
             Self::Quantizing => "quantizing",
             Self::Ready => "ready",
             Self::Error => "error",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -103,6 +106,8 @@ pub enum ModelCommand {
     LoseLease(Loss),
     /// Try again after an error.
     Retry,
+    /// Delete it. That nothing needs it is checked where the event is appended.
+    Delete,
 }
 
 /// Why a command is refused.
@@ -263,6 +268,15 @@ impl Model {
         }
     }
 
+    /// Not while a run works on it, which nobody can call back.
+    fn delete(&self) -> Result<Vec<ModelEvent>, ModelRefusal> {
+        match self.status {
+            ModelStatus::Absent | ModelStatus::Deleted => Err(self.not_allowed("deleted")),
+            _ if self.attempts.live => Err(self.not_allowed("deleted before its run has ended")),
+            _ => Ok(vec![ModelEvent::ModelDeleted {}]),
+        }
+    }
+
     fn not_allowed(&self, wanted: &'static str) -> ModelRefusal {
         match self.status {
             ModelStatus::Absent => ModelRefusal::Absent,
@@ -290,11 +304,16 @@ impl Aggregate for Model {
             ModelCommand::Report(report) => self.report(*report),
             ModelCommand::LoseLease(loss) => self.lose_lease(&loss),
             ModelCommand::Retry => self.retry(),
+            ModelCommand::Delete => self.delete(),
         }
     }
 
     fn evolve(&mut self, event: &ModelEvent) -> Result<(), IllegalTransition> {
         self.apply(event)
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.status == ModelStatus::Deleted
     }
 }
 

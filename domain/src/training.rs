@@ -6,20 +6,21 @@ mod command;
 mod event;
 mod transition;
 
-pub use command::{QueueTraining, TrainingCommand, TrainingRefusal};
+pub use command::{Prune, QueueTraining, TrainingCommand, TrainingRefusal, Unneeded};
 pub use event::{
-    CheckpointSaved, Ended, Evaluated, MetricsRecorded, Paused, Queued, ResultFiles, Started,
-    TrainingEvent,
+    ActivationsPruned, CheckpointPruned, CheckpointSaved, Ended, Evaluated, MetricsPruned,
+    MetricsRecorded, Paused, Queued, ResultFiles, Started, TrainingEvent,
 };
 
 use crate::{
-    Aggregate, Category, Event,
+    Aggregate, Category, Event, StreamId,
     attempt::Attempts,
     envelope::{IllegalTransition, WrongCategory},
     hyperparameters::Hyperparameters,
     id::{CheckpointId, DatasetId, ModelId},
     run::control::Request,
 };
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Which kind of autoencoder.
@@ -69,6 +70,8 @@ pub enum TrainingStatus {
     Failed,
     /// The infrastructure failed.
     Error,
+    /// It was there.
+    Deleted,
 }
 
 impl TrainingStatus {
@@ -85,6 +88,7 @@ impl TrainingStatus {
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::Error => "error",
+            Self::Deleted => "deleted",
         }
     }
 
@@ -94,7 +98,16 @@ impl TrainingStatus {
         matches!(self, Self::Initializing | Self::Training)
     }
 
-    /// Whether nothing can follow.
+    /// Whether no run is alive and none is waited for.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(
+            self,
+            Self::Stopped | Self::Completed | Self::Failed | Self::Error
+        )
+    }
+
+    /// Whether nothing can follow but its removal.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Stopped | Self::Completed)
@@ -112,6 +125,21 @@ pub struct Checkpoint {
     pub path: String,
     /// Its hash.
     pub sha256: String,
+}
+
+/// A checkpoint whose files are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptCheckpoint {
+    /// Its id.
+    pub id: CheckpointId,
+    /// Steps that are done in it.
+    pub step: u64,
+    /// Loss at that step.
+    pub loss: Option<f64>,
+    /// Its directory.
+    pub path: String,
+    /// Bytes of its files.
+    pub size_bytes: i64,
 }
 
 /// What was asked for.
@@ -139,6 +167,9 @@ pub struct Training {
     attempts: Attempts,
     requested: Option<Request>,
     latest_checkpoint: Option<Checkpoint>,
+    /// By step.
+    checkpoints: Vec<KeptCheckpoint>,
+    metrics_pruned_before: Option<DateTime<Utc>>,
     evaluated_step: Option<u64>,
     result: Option<ResultFiles>,
 }
@@ -179,6 +210,11 @@ impl Training {
     pub const fn latest_checkpoint(&self) -> Option<&Checkpoint> {
         self.latest_checkpoint.as_ref()
     }
+    /// All checkpoints whose files are kept, by step.
+    #[must_use]
+    pub fn checkpoints(&self) -> &[KeptCheckpoint] {
+        &self.checkpoints
+    }
     /// The autoencoder, once there is one.
     #[must_use]
     pub const fn result(&self) -> Option<&ResultFiles> {
@@ -209,6 +245,8 @@ impl Aggregate for Training {
             TrainingCommand::RequestStop => self.request_stop(),
             TrainingCommand::Retry => self.retry(),
             TrainingCommand::LoseLease(loss) => self.lose_lease(&loss),
+            TrainingCommand::Delete => self.delete(),
+            TrainingCommand::Prune(prune) => self.prune(prune),
         }
     }
 
@@ -230,6 +268,10 @@ impl Aggregate for Training {
             TrainingEvent::TrainingErrored(failed) => self.on_errored(failed),
             TrainingEvent::TrainingLeaseExpired(expired) => self.on_lease_expired(expired),
             TrainingEvent::TrainingRetried(retried) => self.on_retried(retried),
+            TrainingEvent::TrainingDeleted {} => self.on_deleted(),
+            TrainingEvent::MetricsPruned(pruned) => self.on_metrics_pruned(pruned),
+            TrainingEvent::CheckpointPruned(pruned) => self.on_checkpoint_pruned(pruned),
+            TrainingEvent::ActivationsPruned(_) => self.status.has_ended(),
         };
         if legal {
             Ok(())
@@ -240,6 +282,23 @@ impl Aggregate for Training {
                 event: event.event_type(),
             })
         }
+    }
+
+    fn is_deleted(&self) -> bool {
+        self.status == TrainingStatus::Deleted
+    }
+
+    fn needs(&self, events: &[TrainingEvent]) -> Vec<StreamId> {
+        let queued = events.iter().find_map(|event| match event {
+            TrainingEvent::TrainingQueued(queued) => Some(queued),
+            _ => None,
+        });
+        queued.map_or_else(Vec::new, |queued| {
+            vec![
+                StreamId::new(Category::Model, queued.model_id.as_str()),
+                StreamId::new(Category::Dataset, queued.dataset_id.as_str()),
+            ]
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use trainmaster_domain::{
 const READ_MODEL: &str = "mistudio";
 
 /// Raise it with every change of how events become rows.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 pub(crate) const TABLES: &[&str] = &[
     "datasets",

@@ -4,6 +4,7 @@
 
 mod choose;
 mod draw;
+mod removal;
 
 pub use draw::Draw;
 

@@ -130,6 +130,11 @@ pub enum Command {
     /// Jobs: extractions and generations
     #[command(subcommand)]
     Job(JobCommand),
+    /// Delete a training that does not run, with all that is its own
+    Rm(RemoveArguments),
+    /// What has grown old, and letting it go
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Show what happened
     Events(EventsArguments),
     /// The tables that applications read
@@ -244,6 +249,8 @@ pub enum ModelCommand {
         #[command(flatten)]
         request: RequestArguments,
     },
+    /// Delete a model that nothing needs
+    Rm(RemoveArguments),
 }
 
 /// Autoencoders that come from elsewhere, or go there.
@@ -343,6 +350,8 @@ pub enum DatasetCommand {
         #[command(flatten)]
         request: RequestArguments,
     },
+    /// Delete a dataset that nothing needs
+    Rm(RemoveArguments),
 }
 
 /// Which rows of a list.
@@ -451,6 +460,25 @@ pub struct StateChangeArguments {
     /// The request.
     #[command(flatten)]
     pub request: RequestArguments,
+}
+
+/// Something that is to be deleted.
+#[derive(Debug, Args)]
+pub struct RemoveArguments {
+    /// Its id
+    pub id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What has grown old.
+#[derive(Debug, Subcommand)]
+pub enum RetentionCommand {
+    /// Show what would go, and why; nothing goes
+    Plan,
+    /// Let it go, as events; the files go after them
+    Run,
 }
 
 /// Which events.

@@ -1,9 +1,9 @@
 //! Why a command is not accepted. Each has a stable code and a sentence that says what to do next.
 
 use super::{GenerationRefusal, InvalidIdempotencyKey, ResolveError, SourceError};
-use crate::log::LogError;
+use crate::log::{Barrier, LogError};
 use trainmaster_domain::{
-    Category, dataset::DatasetRefusal, feature::FeatureRefusal,
+    Category, StreamId, dataset::DatasetRefusal, feature::FeatureRefusal,
     hyperparameters::InvalidHyperparameter, id::InvalidId, job::JobRefusal, kept::KeptRefusal,
     model::ModelRefusal, training::TrainingRefusal,
 };
@@ -106,6 +106,14 @@ pub enum CommandError {
         id: String,
         /// Whether it is what the request is about, not something that the request mentions.
         addressed: bool,
+    },
+    /// What is to be deleted is needed.
+    #[error("{stream} is needed by {}; delete or finish them first", dependents.join(", "))]
+    InUse {
+        /// What is to be deleted.
+        stream: StreamId,
+        /// Some of what needs it.
+        dependents: Vec<String>,
     },
     /// A template that fits any model or dataset does not say which.
     #[error(
@@ -214,6 +222,9 @@ impl CommandError {
     /// Stable, snake_case, for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {
+        if let Some(category) = self.deleted() {
+            return deleted_code(category);
+        }
         match self {
             Self::Invalid { .. } => "invalid_field",
             Self::Id(_) | Self::Training(TrainingRefusal::Id(_)) => "invalid_id",
@@ -250,6 +261,7 @@ impl CommandError {
             Self::Dataset(_) | Self::Model(_) | Self::Training(_) => "not_allowed",
             Self::Kept(refusal) => kept_code(refusal),
             Self::Deleted { category, .. } => deleted_code(*category),
+            Self::InUse { .. } => "in_use",
             Self::TemplateLacks { what: "model", .. } => "template_needs_model",
             Self::TemplateLacks { .. } => "template_needs_dataset",
             Self::NoFeatures(_) => "training_has_no_features",
@@ -271,6 +283,9 @@ impl CommandError {
     /// What kind of problem it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
+        if self.deleted().is_some() {
+            return Kind::Gone;
+        }
         match self {
             Self::Invalid { .. }
             | Self::Id(_)
@@ -305,7 +320,7 @@ impl CommandError {
             | Self::Deleted { .. }
             | Self::TemplateLacks { .. }
             | Self::ForeignFeatures { .. } => Kind::Invalid,
-            Self::NoFeatures(_) => Kind::Refused,
+            Self::NoFeatures(_) | Self::InUse { .. } => Kind::Refused,
             Self::Generation(refusal) => refusal.kind(),
             Self::Job(JobRefusal::Absent) => Kind::NotFound,
             Self::Job(JobRefusal::Value { .. }) => Kind::Invalid,
@@ -325,6 +340,22 @@ impl CommandError {
             | Self::Text { .. }
             | Self::Unrepresentable(_) => Kind::Internal,
             Self::ShuttingDown => Kind::Unavailable,
+        }
+    }
+
+    /// What was there, when the command was put to something that has been deleted.
+    const fn deleted(&self) -> Option<Category> {
+        match self {
+            Self::Dataset(DatasetRefusal::NotAllowed { status, .. }) if is_deleted(status) => {
+                Some(Category::Dataset)
+            }
+            Self::Model(ModelRefusal::NotAllowed { status, .. }) if is_deleted(status) => {
+                Some(Category::Model)
+            }
+            Self::Training(TrainingRefusal::NotAllowed { status, .. }) if is_deleted(status) => {
+                Some(Category::Training)
+            }
+            _ => None,
         }
     }
 
@@ -359,6 +390,23 @@ impl From<ModelRefusal> for CommandError {
 impl From<TrainingRefusal> for CommandError {
     fn from(refusal: TrainingRefusal) -> Self {
         Self::Training(refusal)
+    }
+}
+
+const fn is_deleted(status: &str) -> bool {
+    matches!(status.as_bytes(), b"deleted")
+}
+
+impl From<Barrier> for CommandError {
+    fn from(barrier: Barrier) -> Self {
+        match barrier {
+            Barrier::Deleted(stream) => Self::Deleted {
+                category: stream.category,
+                id: stream.id,
+                addressed: false,
+            },
+            Barrier::Needed { stream, dependents } => Self::InUse { stream, dependents },
+        }
     }
 }
 

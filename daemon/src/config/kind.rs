@@ -30,6 +30,7 @@ numbers! {
     u32 => "a whole number, 0 or more",
     u64 => "a whole number, 0 or more",
     i32 => "a whole number",
+    f64 => "a number",
     bool => "true or false"
 }
 

@@ -156,6 +156,26 @@ section! {
 }
 
 section! {
+    /// What is let go when it has grown old, as events.
+    [retention] RetentionSettings {
+        /// Whether that happens by itself. `trainmaster retention run` does it at any time.
+        enabled: bool = true;
+        /// How often it happens.
+        interval_hours: u32 = 24;
+        /// Recorded steps of trainings that have ended are kept this many days.
+        metrics_days: u32 = 90;
+        /// This many examples of a feature are kept, the strongest.
+        activations_top: u32 = 100;
+        /// Examples with a weaker activation are not kept.
+        activations_minimum: f64 = 0.1;
+        /// This many checkpoints of a training are kept, the newest, and the one with the lowest loss.
+        checkpoints_last: u32 = 5;
+        /// Checkpoints of trainings that have ended are kept this many months, but for the one that another attempt would go on from.
+        checkpoints_months: u32 = 6;
+    }
+}
+
+section! {
     /// What the daemon writes to standard error. Traces and metrics follow the OTEL_* variables of OpenTelemetry instead.
     [log] LogSettings {
         /// error, warn, info, debug or trace, or directives such as "info,trainmaster::dispatch=debug". Also $LOG_LEVEL.
@@ -193,6 +213,8 @@ pub struct Settings {
     pub dispatch: DispatchSettings,
     /// `[projector]`
     pub projector: ProjectorSettings,
+    /// `[retention]`
+    pub retention: RetentionSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[shutdown]`
@@ -233,6 +255,11 @@ impl Settings {
             ProjectorSettings::ABOUT,
             ProjectorSettings::FIELDS,
         ),
+        (
+            "retention",
+            RetentionSettings::ABOUT,
+            RetentionSettings::FIELDS,
+        ),
         ("log", LogSettings::ABOUT, LogSettings::FIELDS),
         (
             "shutdown",
@@ -260,6 +287,7 @@ impl Settings {
             self.training.shown(),
             self.dispatch.shown(),
             self.projector.shown(),
+            self.retention.shown(),
             self.log.shown(),
             self.shutdown.shown(),
         ]

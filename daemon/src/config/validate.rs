@@ -154,6 +154,21 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         (1..=100_000).contains(&settings.projector.batch_size),
         "expected 1 to 100000",
     );
+    let retention = &settings.retention;
+    for (key, number) in [
+        ("retention.interval_hours", retention.interval_hours),
+        ("retention.metrics_days", retention.metrics_days),
+        ("retention.activations_top", retention.activations_top),
+        ("retention.checkpoints_last", retention.checkpoints_last),
+        ("retention.checkpoints_months", retention.checkpoints_months),
+    ] {
+        check(key, (1..=100_000).contains(&number), "expected 1 to 100000");
+    }
+    check(
+        "retention.activations_minimum",
+        retention.activations_minimum.is_finite(),
+        "expected a finite number",
+    );
     if let Err(error) = crate::telemetry::check_level(&settings.log.level) {
         check(
             "log.level",

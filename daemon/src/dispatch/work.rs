@@ -159,6 +159,7 @@ where
                 Some(LeaseRefusal::TooEarly { .. }) => Heard::TooEarly,
                 None => Heard::Refused(refusal.to_string()),
             }),
+            Err(ExecuteError::Barred { barrier, .. }) => Ok(Heard::Refused(barrier.to_string())),
             Err(ExecuteError::Log(error)) => Err(error),
             // That others are busy with the stream says nothing against the command.
             Err(ExecuteError::Conflict { .. }) => {

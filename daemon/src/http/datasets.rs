@@ -115,3 +115,21 @@ pub(super) async fn tokenize(
         .await?;
     Ok(answer(&state, accepted, wait, "datasets", false).await)
 }
+
+/// Deletes a dataset that nothing needs. Files that it was registered from stay; those that trainmaster made go.
+#[utoipa::path(
+    delete, path = "/v1/datasets/{id}", tag = "datasets", operation_id = "deleteDataset",
+    params(Wait, ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Answer), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(wait): Parameters<Wait>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let wait = wait.duration(&state)?;
+    let accepted = state.commands().delete_dataset(&id, &caller).await?;
+    Ok(answer(&state, accepted, wait, "datasets", false).await)
+}

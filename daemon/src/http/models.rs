@@ -95,3 +95,21 @@ pub(super) async fn retry(
     let accepted = state.commands().retry_model(&id, &caller).await?;
     Ok(answer(&state, accepted, wait, "models", false).await)
 }
+
+/// Deletes a model that nothing needs. Files that it was registered from stay; those that trainmaster made go.
+#[utoipa::path(
+    delete, path = "/v1/models/{id}", tag = "models", operation_id = "deleteModel",
+    params(Wait, ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Answer), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(wait): Parameters<Wait>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let wait = wait.duration(&state)?;
+    let accepted = state.commands().delete_model(&id, &caller).await?;
+    Ok(answer(&state, accepted, wait, "models", false).await)
+}

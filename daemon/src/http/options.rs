@@ -1,5 +1,6 @@
 //! How the HTTP interface behaves.
 
+use crate::retention::Policy;
 use sha2::{Digest, Sha256};
 use std::{path::PathBuf, time::Duration};
 
@@ -26,6 +27,8 @@ pub struct HttpOptions {
     pub poll: Duration,
     /// Where texts that come in requests are kept, a directory a dataset; none: such requests are refused.
     pub datasets_directory: Option<PathBuf>,
+    /// What is kept how long.
+    pub retention: Policy,
 }
 
 impl Default for HttpOptions {
@@ -41,6 +44,7 @@ impl Default for HttpOptions {
             wait: Duration::from_secs(2),
             poll: Duration::from_secs(2),
             datasets_directory: None,
+            retention: Policy::default(),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the routes share.
 
 use super::{HttpOptions, Problem};
-use crate::{commands::Commands, log::Log, projector::Projector, queries::Queries};
+use crate::{
+    commands::Commands, log::Log, projector::Projector, queries::Queries, retention::Retention,
+};
 use axum::http::StatusCode;
 use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
@@ -62,6 +64,9 @@ impl AppState {
     }
     pub(super) fn queries(&self) -> &Queries {
         &self.0.queries
+    }
+    pub(super) fn retention(&self) -> Retention {
+        Retention::new(self.0.log.clone(), self.0.options.retention)
     }
     pub(super) fn projector(&self) -> &Projector {
         &self.0.projector

@@ -192,3 +192,21 @@ pub(super) async fn retry(
     let accepted = state.commands().retry_training(&id, &caller).await?;
     Ok(answer(&state, accepted, wait, "trainings", false).await)
 }
+
+/// Deletes a training that does not run, with its metrics, checkpoints, autoencoder, features and presets, files included.
+#[utoipa::path(
+    delete, path = "/v1/trainings/{id}", tag = "trainings", operation_id = "deleteTraining",
+    params(Wait, ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = Answer), (status = "default", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Id(id): Id,
+    Parameters(wait): Parameters<Wait>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let wait = wait.duration(&state)?;
+    let accepted = state.commands().delete_training(&id, &caller).await?;
+    Ok(answer(&state, accepted, wait, "trainings", false).await)
+}

@@ -1,10 +1,14 @@
 //! Appending: one statement, one round trip, one transaction.
 
-use super::{Executed, Log, LogError, row};
+use super::{
+    Executed, Log, LogError,
+    guard::{Barrier, Guard},
+    row,
+};
 use crate::telemetry::instruments;
 use chrono::{DateTime, Utc};
 use opentelemetry::KeyValue;
-use sqlx::{Row, postgres::PgRow};
+use sqlx::{PgExecutor, Row, postgres::PgRow};
 use std::time::Instant;
 use trainmaster_domain::{Event, Metadata, Position, RecordedEvent, StreamId, Task};
 
@@ -14,6 +18,8 @@ pub(super) enum Appended {
     Now(Vec<RecordedEvent>),
     /// They are not: the command is known already, or the stream has moved on.
     Not,
+    /// They are not: what they refer to, or who refers to them, stands in the way.
+    Barred(Barrier),
 }
 
 impl Log {
@@ -24,17 +30,32 @@ impl Log {
         expected: u64,
         events: Vec<Event>,
         metadata: &Metadata,
+        needs: Vec<StreamId>,
     ) -> Result<Appended, LogError> {
         let batch = Batch::of(&events).map_err(|source| LogError::Encode {
             stream: stream.clone(),
             source,
         })?;
         let start = Instant::now();
-        let written = match batch.single() {
-            Some(event) => self.append_one(stream, expected, metadata, event).await,
-            None => self.append_all(stream, expected, metadata, &batch).await,
-        }
-        .map_err(LogError::database(format!("append to {stream}")))?;
+        let failed = || LogError::database(format!("append to {stream}"));
+        let guard = Guard::new(stream, needs, &events);
+        let written = if guard.is_needed() {
+            let mut transaction = self.pool.begin().await.map_err(failed())?;
+            if let Some(barrier) = guard.check(&mut transaction).await.map_err(failed())? {
+                return Ok(Appended::Barred(barrier));
+            }
+            let written = write(&mut *transaction, stream, expected, metadata, &batch)
+                .await
+                .map_err(failed())?;
+            if written.is_some() {
+                transaction.commit().await.map_err(failed())?;
+            }
+            written
+        } else {
+            write(&self.pool, stream, expected, metadata, &batch)
+                .await
+                .map_err(failed())?
+        };
         instruments()
             .append_duration
             .record(start.elapsed().as_secs_f64(), &[]);
@@ -48,6 +69,10 @@ impl Log {
             .send_modify(|count| *count = count.wrapping_add(1));
         if events.iter().any(|event| event.task().is_some()) {
             self.asked
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        if events.iter().any(Event::leaves_files) {
+            self.left
                 .send_modify(|count| *count = count.wrapping_add(1));
         }
         let recorded = events
@@ -70,75 +95,6 @@ impl Log {
             )
             .collect();
         Ok(Appended::Now(recorded))
-    }
-
-    async fn append_one(
-        &self,
-        stream: &StreamId,
-        expected: u64,
-        metadata: &Metadata,
-        (event_type, schema_version, payload): (&str, i32, &serde_json::Value),
-    ) -> Result<Option<Written>, sqlx::Error> {
-        sqlx::query(include_str!("append/one.sql"))
-            .bind(stream.category.as_str())
-            .bind(&stream.id)
-            .bind(i64::try_from(expected).unwrap_or(i64::MAX))
-            .bind(&metadata.command_id)
-            .bind(&metadata.correlation_id)
-            .bind(metadata.causation_id.as_deref())
-            .bind(&metadata.actor)
-            .bind(metadata.traceparent.as_deref())
-            .bind(event_type)
-            .bind(schema_version)
-            .bind(payload)
-            .try_map(|row: PgRow| {
-                Ok(Written {
-                    transaction: transaction(&row)?,
-                    sequences: vec![row.try_get("sequence")?],
-                    times: vec![row.try_get("recorded_at")?],
-                })
-            })
-            .fetch_optional(&self.pool)
-            .await
-            .or_else(|error| match &error {
-                sqlx::Error::Database(cause) if cause.is_unique_violation() => Ok(None),
-                _ => Err(error),
-            })
-    }
-
-    async fn append_all(
-        &self,
-        stream: &StreamId,
-        expected: u64,
-        metadata: &Metadata,
-        batch: &Batch,
-    ) -> Result<Option<Written>, sqlx::Error> {
-        sqlx::query(include_str!("append/all.sql"))
-            .bind(stream.category.as_str())
-            .bind(&stream.id)
-            .bind(i64::try_from(expected).unwrap_or(i64::MAX))
-            .bind(&metadata.command_id)
-            .bind(&metadata.correlation_id)
-            .bind(metadata.causation_id.as_deref())
-            .bind(&metadata.actor)
-            .bind(metadata.traceparent.as_deref())
-            .bind(&batch.types)
-            .bind(&batch.schema_versions)
-            .bind(&batch.payloads)
-            .bind(&batch.tasks)
-            .bind(&batch.not_befores)
-            .try_map(|row: PgRow| {
-                if !row.try_get::<bool, _>("appended")? {
-                    return Ok(None);
-                }
-                Ok(Some(Written {
-                    transaction: transaction(&row)?,
-                    sequences: row.try_get("sequences")?,
-                    times: row.try_get("times")?,
-                }))
-            })
-            .fetch_one(&self.pool)
-            .await
     }
 
     /// Remembers that a command caused nothing. False when it was known already.
@@ -213,6 +169,89 @@ impl Log {
             repeated: true,
         }))
     }
+}
+
+/// One event without a task goes the short way.
+async fn write(
+    executor: impl PgExecutor<'_>,
+    stream: &StreamId,
+    expected: u64,
+    metadata: &Metadata,
+    batch: &Batch,
+) -> Result<Option<Written>, sqlx::Error> {
+    match batch.single() {
+        Some(event) => append_one(executor, stream, expected, metadata, event).await,
+        None => append_all(executor, stream, expected, metadata, batch).await,
+    }
+}
+
+async fn append_one(
+    executor: impl PgExecutor<'_>,
+    stream: &StreamId,
+    expected: u64,
+    metadata: &Metadata,
+    (event_type, schema_version, payload): (&str, i32, &serde_json::Value),
+) -> Result<Option<Written>, sqlx::Error> {
+    sqlx::query(include_str!("append/one.sql"))
+        .bind(stream.category.as_str())
+        .bind(&stream.id)
+        .bind(i64::try_from(expected).unwrap_or(i64::MAX))
+        .bind(&metadata.command_id)
+        .bind(&metadata.correlation_id)
+        .bind(metadata.causation_id.as_deref())
+        .bind(&metadata.actor)
+        .bind(metadata.traceparent.as_deref())
+        .bind(event_type)
+        .bind(schema_version)
+        .bind(payload)
+        .try_map(|row: PgRow| {
+            Ok(Written {
+                transaction: transaction(&row)?,
+                sequences: vec![row.try_get("sequence")?],
+                times: vec![row.try_get("recorded_at")?],
+            })
+        })
+        .fetch_optional(executor)
+        .await
+        .or_else(|error| match &error {
+            sqlx::Error::Database(cause) if cause.is_unique_violation() => Ok(None),
+            _ => Err(error),
+        })
+}
+
+async fn append_all(
+    executor: impl PgExecutor<'_>,
+    stream: &StreamId,
+    expected: u64,
+    metadata: &Metadata,
+    batch: &Batch,
+) -> Result<Option<Written>, sqlx::Error> {
+    sqlx::query(include_str!("append/all.sql"))
+        .bind(stream.category.as_str())
+        .bind(&stream.id)
+        .bind(i64::try_from(expected).unwrap_or(i64::MAX))
+        .bind(&metadata.command_id)
+        .bind(&metadata.correlation_id)
+        .bind(metadata.causation_id.as_deref())
+        .bind(&metadata.actor)
+        .bind(metadata.traceparent.as_deref())
+        .bind(&batch.types)
+        .bind(&batch.schema_versions)
+        .bind(&batch.payloads)
+        .bind(&batch.tasks)
+        .bind(&batch.not_befores)
+        .try_map(|row: PgRow| {
+            if !row.try_get::<bool, _>("appended")? {
+                return Ok(None);
+            }
+            Ok(Some(Written {
+                transaction: transaction(&row)?,
+                sequences: row.try_get("sequences")?,
+                times: row.try_get("times")?,
+            }))
+        })
+        .fetch_one(executor)
+        .await
 }
 
 /// The attribute that metrics of the log have.

@@ -1,5 +1,6 @@
 //! What can go wrong with the log.
 
+use super::Barrier;
 use trainmaster_domain::{StreamId, envelope::DecodeError, envelope::IllegalTransition};
 
 /// Why the log cannot be read or appended to.
@@ -105,6 +106,14 @@ pub enum ExecuteError<R: std::error::Error> {
     /// The aggregate refuses it.
     #[error(transparent)]
     Refused(R),
+    /// Something else stands in the way.
+    #[error("{stream}: {barrier}")]
+    Barred {
+        /// The stream.
+        stream: StreamId,
+        /// What.
+        barrier: Barrier,
+    },
     /// Others appended to the stream again and again.
     #[error("{stream} was changed by others {attempts} times in a row: try again")]
     Conflict {

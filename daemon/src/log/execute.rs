@@ -30,7 +30,8 @@ impl Log {
     /// changes nothing; a refused command was not accepted and is decided anew.
     ///
     /// # Errors
-    /// [`ExecuteError::Refused`] when the aggregate refuses, [`ExecuteError::Conflict`] when others were faster too often,
+    /// [`ExecuteError::Refused`] when the aggregate refuses, [`ExecuteError::Barred`] when what it refers to has been deleted or what is to
+    /// be deleted is needed, [`ExecuteError::Conflict`] when others were faster too often,
     /// [`ExecuteError::Log`] when the log does not work or the command id was used on another stream. After a
     /// [`LogError::Database`](super::LogError::Database) the events may or may not be in the log: repeat the command with its id.
     #[instrument(
@@ -76,10 +77,15 @@ impl Log {
                 for event in &events {
                     next.apply(&stream, event)?;
                 }
+                let needs = next.state.needs(&events);
                 let events = events.into_iter().map(Into::into).collect();
                 let appended = self
-                    .append(&stream, loaded.version, events, &metadata)
+                    .append(&stream, loaded.version, events, &metadata, needs)
                     .await?;
+                if let Appended::Barred(barrier) = appended {
+                    let first = self.first_answer(&stream, &metadata.command_id).await?;
+                    return first.ok_or(ExecuteError::Barred { stream, barrier });
+                }
                 if let Appended::Now(events) = appended {
                     self.states.keep(&stream, next);
                     let last = events.last();

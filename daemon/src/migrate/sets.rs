@@ -48,6 +48,7 @@ pub(super) const SETS: &[Set] = &[
         4 "0004_heads",
         5 "0005_feature_blocks",
         6 "0006_extractions",
+        7 "0007_deletion",
     ),
     set!("projection":
         1 "0001_offsets",

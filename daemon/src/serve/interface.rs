@@ -3,6 +3,7 @@
 use crate::{
     config::Settings,
     http::{HttpOptions, ListenError, Listener, Token},
+    retention::Policy,
     state_directory::make_private,
 };
 
@@ -36,6 +37,19 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
         max_body_bytes: usize::try_from(settings.http.max_body_bytes).unwrap_or(usize::MAX),
         request_timeout: settings.http.request_timeout_seconds.duration(),
         datasets_directory: Some(settings.state_directory().join("datasets")),
+        retention: policy(settings),
         ..HttpOptions::default()
+    }
+}
+
+/// What is kept how long.
+pub(super) fn policy(settings: &Settings) -> Policy {
+    let retention = &settings.retention;
+    Policy {
+        metrics_days: retention.metrics_days,
+        activations_top: retention.activations_top,
+        activations_minimum: retention.activations_minimum,
+        checkpoints_last: retention.checkpoints_last,
+        checkpoints_months: retention.checkpoints_months,
     }
 }

@@ -33,6 +33,8 @@ pub enum DatasetEvent {
     DatasetRetried(Retried),
     /// It is to be tokenised for another model, too.
     DatasetTokenizationRequested(TokenizationRequested),
+    /// It is gone, and its id is not used again.
+    DatasetDeleted {},
 }
 
 /// Somebody wants to work with a dataset.
@@ -139,6 +141,7 @@ impl DatasetEvent {
             Self::DatasetFailed(_) => "DatasetFailed",
             Self::DatasetLeaseExpired(_) => "DatasetLeaseExpired",
             Self::DatasetRetried(_) => "DatasetRetried",
+            Self::DatasetDeleted {} => "DatasetDeleted",
             Self::DatasetTokenizationRequested(_) => "DatasetTokenizationRequested",
         }
     }

@@ -90,6 +90,11 @@ impl Dataset {
                 self.attempts.not_before = None;
                 self.status = Tokenizing;
             }
+            (DatasetEvent::DatasetDeleted {}, status)
+                if ![Absent, DatasetStatus::Deleted].contains(&status) && !self.attempts.live =>
+            {
+                self.status = DatasetStatus::Deleted;
+            }
             (event, status) => {
                 return Err(IllegalTransition {
                     category: Category::Dataset,

@@ -1,6 +1,7 @@
 //! The kinds of jobs, as they are asked for.
 
 use crate::{
+    Category, StreamId,
     hyperparameters::Hook,
     id::{DatasetId, ModelId, TrainingId},
     run::spec::{Sampling, SteeredFeature},
@@ -24,6 +25,25 @@ impl JobWork {
         match self {
             Self::Extraction(_) => "extraction",
             Self::Generation(_) => "generation",
+        }
+    }
+
+    /// What must not be deleted before it is done.
+    #[must_use]
+    pub fn needs(&self) -> Vec<StreamId> {
+        let training = |id: &TrainingId| StreamId::new(Category::Training, id.as_str());
+        match self {
+            Self::Extraction(extraction) => vec![
+                training(&extraction.training_id),
+                StreamId::new(Category::Dataset, extraction.dataset_id.as_str()),
+            ],
+            Self::Generation(generation) => {
+                let model = StreamId::new(Category::Model, generation.model_id.as_str());
+                let steering = generation.intervention.as_ref();
+                std::iter::once(model)
+                    .chain(steering.map(|intervention| training(&intervention.training_id)))
+                    .collect()
+            }
         }
     }
 }

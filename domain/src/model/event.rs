@@ -31,6 +31,8 @@ pub enum ModelEvent {
     ModelLeaseExpired(LeaseExpired),
     /// Another attempt is to be made.
     ModelRetried(Retried),
+    /// It is gone, and its id is not used again.
+    ModelDeleted {},
 }
 
 /// Somebody wants to work with a model.
@@ -138,6 +140,7 @@ impl ModelEvent {
             Self::ModelFailed(_) => "ModelFailed",
             Self::ModelLeaseExpired(_) => "ModelLeaseExpired",
             Self::ModelRetried(_) => "ModelRetried",
+            Self::ModelDeleted {} => "ModelDeleted",
         }
     }
 

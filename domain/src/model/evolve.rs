@@ -84,6 +84,11 @@ impl Model {
                 self.attempts.on_retried(retried);
                 self.status = self.interrupted;
             }
+            (ModelEvent::ModelDeleted {}, status)
+                if ![Absent, ModelStatus::Deleted].contains(&status) && !self.attempts.live =>
+            {
+                self.status = ModelStatus::Deleted;
+            }
             (event, status) => {
                 return Err(IllegalTransition {
                     category: Category::Model,

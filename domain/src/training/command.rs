@@ -4,9 +4,10 @@ use crate::{
     Lease,
     attempt::{Claim, LeaseRefusal, Loss, Report},
     hyperparameters::{Hyperparameters, InvalidHyperparameter},
-    id::{DatasetId, InvalidId, ModelId},
+    id::{CheckpointId, DatasetId, InvalidId, ModelId},
     training::EncoderType,
 };
+use chrono::{DateTime, Utc};
 
 /// What can be asked of a training.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,46 @@ pub enum TrainingCommand {
     Retry,
     /// Its run is gone.
     LoseLease(Loss),
+    /// Delete it with all that is its own.
+    Delete,
+    /// Do without something of it that is not needed any more.
+    Prune(Prune),
+}
+
+/// What of a training is not needed any more.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prune {
+    /// Recorded steps that ended before a time.
+    Metrics {
+        /// The time.
+        before: DateTime<Utc>,
+    },
+    /// A checkpoint.
+    Checkpoint {
+        /// Which.
+        id: CheckpointId,
+        /// Why not.
+        because: Unneeded,
+    },
+    /// Weak examples of its features.
+    Activations {
+        /// So many of each feature stay, the strongest.
+        keep_top: u32,
+        /// None that is weaker stays.
+        minimum: f64,
+    },
+}
+
+/// Why a checkpoint is not needed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unneeded {
+    /// There are so many newer ones, and one with a lower loss.
+    Superseded {
+        /// How many.
+        keep_last: u32,
+    },
+    /// It has grown too old, and the training has ended.
+    Expired,
 }
 
 /// A training that somebody wants.
@@ -84,6 +125,19 @@ pub enum TrainingRefusal {
     /// The journal says what cannot be.
     #[error("the run's journal cannot be believed: {0}")]
     Unbelievable(String),
+    /// A checkpoint that something needs.
+    #[error("checkpoint {id} is needed: {why}")]
+    Needed {
+        /// Which.
+        id: CheckpointId,
+        /// By what.
+        why: &'static str,
+    },
+    /// Activations that no policy could mean.
+    #[error(
+        "at least one example of a feature must stay, and the least activation must be a finite number"
+    )]
+    Activations,
     /// An id cannot be made.
     #[error(transparent)]
     Id(#[from] InvalidId),
@@ -91,6 +145,7 @@ pub enum TrainingRefusal {
 
 fn hint(status: &str, wanted: &str) -> &'static str {
     match (status, wanted) {
+        ("initializing" | "training", "deleted") => "; stop it first",
         ("paused", "paused") => "; resume or stop it",
         ("queued", "paused") => "; it has not begun: stop it, or wait until it runs",
         ("failed" | "error", "resumed" | "stopped" | "paused") => "; retry it",

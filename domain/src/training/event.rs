@@ -8,6 +8,7 @@ use crate::{
     run::journal::{EvaluatedSite, MetricsBatch},
     training::EncoderType,
 };
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What can have happened to a training.
@@ -46,6 +47,14 @@ pub enum TrainingEvent {
     TrainingLeaseExpired(LeaseExpired),
     /// Another attempt is to be made.
     TrainingRetried(Retried),
+    /// It is gone, with all that is its own, and its id is not used again.
+    TrainingDeleted {},
+    /// Recorded steps that have grown old are not kept any more.
+    MetricsPruned(MetricsPruned),
+    /// A checkpoint is not kept any more.
+    CheckpointPruned(CheckpointPruned),
+    /// Weak examples of its features are not kept any more.
+    ActivationsPruned(ActivationsPruned),
 }
 
 /// Somebody wants a training.
@@ -157,6 +166,35 @@ pub struct Ended {
     pub result: Option<ResultFiles>,
 }
 
+/// Recorded steps are not kept any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsPruned {
+    /// Those that ended before.
+    pub before: DateTime<Utc>,
+}
+
+/// A checkpoint is not kept any more. Its files go after this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointPruned {
+    /// Which.
+    pub checkpoint_id: CheckpointId,
+    /// Steps that are done in it.
+    pub step: u64,
+    /// Its directory.
+    pub storage_path: String,
+    /// Bytes of its files.
+    pub file_size_bytes: i64,
+}
+
+/// Examples of its features are not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActivationsPruned {
+    /// So many of each feature stay, the strongest.
+    pub keep_top: u32,
+    /// None that is weaker stays.
+    pub minimum: f64,
+}
+
 /// A trained autoencoder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultFiles {
@@ -187,6 +225,10 @@ impl TrainingEvent {
             Self::TrainingErrored(_) => "TrainingErrored",
             Self::TrainingLeaseExpired(_) => "TrainingLeaseExpired",
             Self::TrainingRetried(_) => "TrainingRetried",
+            Self::TrainingDeleted {} => "TrainingDeleted",
+            Self::MetricsPruned(_) => "MetricsPruned",
+            Self::CheckpointPruned(_) => "CheckpointPruned",
+            Self::ActivationsPruned(_) => "ActivationsPruned",
         }
     }
 

@@ -3,10 +3,12 @@
 
 mod claim;
 mod complete;
+mod delete;
 mod evaluate;
 mod fail;
 mod lose_lease;
 mod pause;
+mod prune;
 mod queue;
 mod record_metrics;
 mod report;

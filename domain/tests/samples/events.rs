@@ -169,6 +169,7 @@ pub fn every_event() -> Vec<Event> {
         DatasetEvent::DatasetTokenizationRequested(dataset::TokenizationRequested {
             tokenizer_model_id: model_id(),
         }),
+        DatasetEvent::DatasetDeleted {},
     ];
     let model = [
         ModelEvent::ModelRegistered(model::Registered {
@@ -221,6 +222,7 @@ pub fn every_event() -> Vec<Event> {
         ModelEvent::ModelFailed(failed()),
         ModelEvent::ModelLeaseExpired(expired()),
         ModelEvent::ModelRetried(retried()),
+        ModelEvent::ModelDeleted {},
     ];
     let training = [
         TrainingEvent::TrainingQueued(training::Queued {
@@ -276,6 +278,18 @@ pub fn every_event() -> Vec<Event> {
         TrainingEvent::TrainingErrored(failed()),
         TrainingEvent::TrainingLeaseExpired(expired()),
         TrainingEvent::TrainingRetried(retried()),
+        TrainingEvent::TrainingDeleted {},
+        TrainingEvent::MetricsPruned(training::MetricsPruned { before: at(7) }),
+        TrainingEvent::CheckpointPruned(training::CheckpointPruned {
+            checkpoint_id: CheckpointId::new("cp_0123456789abcdef_1000").unwrap(),
+            step: 1000,
+            storage_path: "/runs/tr_1/checkpoints/1000-1".into(),
+            file_size_bytes: 63_700_000,
+        }),
+        TrainingEvent::ActivationsPruned(training::ActivationsPruned {
+            keep_top: 100,
+            minimum: 0.1,
+        }),
     ];
     dataset
         .map(Event::from)

@@ -83,7 +83,9 @@ impl Row for Dataset {
     fn then(&mut self, event: &DatasetEvent, at: DateTime<Utc>) {
         self.updated_at = Some(at);
         match event {
-            DatasetEvent::DatasetRegistered(_) | DatasetEvent::DatasetClaimed(_) => {}
+            DatasetEvent::DatasetRegistered(_)
+            | DatasetEvent::DatasetDeleted {}
+            | DatasetEvent::DatasetClaimed(_) => {}
             DatasetEvent::DatasetDownloaded(downloaded) => {
                 self.file_path = Some(value::text(&downloaded.file_path, 1000));
                 self.size_bytes = downloaded.size_bytes;

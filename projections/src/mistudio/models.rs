@@ -93,7 +93,9 @@ impl Row for Model {
     fn then(&mut self, event: &ModelEvent, at: DateTime<Utc>) {
         self.updated_at = Some(at);
         match event {
-            ModelEvent::ModelRegistered(_) | ModelEvent::ModelClaimed(_) => {}
+            ModelEvent::ModelRegistered(_)
+            | ModelEvent::ModelDeleted {}
+            | ModelEvent::ModelClaimed(_) => {}
             ModelEvent::ModelDownloaded(downloaded) => {
                 self.file_path = Some(value::text(&downloaded.file_path, 1000));
                 self.disk_size_bytes = Some(downloaded.disk_size_bytes);

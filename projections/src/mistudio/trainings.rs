@@ -92,6 +92,10 @@ impl Row for Training {
             | TrainingEvent::CheckpointSaved(_)
             | TrainingEvent::TrainingEvaluated(_)
             | TrainingEvent::PauseRequested {}
+            | TrainingEvent::TrainingDeleted {}
+            | TrainingEvent::MetricsPruned(_)
+            | TrainingEvent::CheckpointPruned(_)
+            | TrainingEvent::ActivationsPruned(_)
             | TrainingEvent::StopRequested {} => {}
             TrainingEvent::TrainingClaimed(claimed) => {
                 self.enter(TrainingStatus::Initializing);

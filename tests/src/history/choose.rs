@@ -3,6 +3,7 @@
 use super::{Command, Draw, History};
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
+    Aggregate,
     attempt::{Attempts, Claim, Loss, LossReason, Report, RetryPolicy},
     dataset::{self, DatasetCommand, DatasetSource, DatasetStatus},
     hyperparameters::{Hook, Hyperparameters},
@@ -28,6 +29,11 @@ impl History {
         }
         if self.trainings.is_empty() || self.draw.one_in(60) {
             return self.queue_training();
+        }
+        if self.draw.one_in(25)
+            && let Some(command) = self.remove()
+        {
+            return command;
         }
         match self.draw.below(10) {
             0 => self.of_dataset(),
@@ -83,8 +89,18 @@ impl History {
 
     fn queue_training(&mut self) -> Command {
         let id = format!("tr_{:03}", self.trainings.len());
-        let dataset = self.draw.one_of(self.datasets.keys());
-        let model = self.draw.one_of(self.models.keys());
+        let there = |id: &&String| !self.datasets.get(*id).is_some_and(Aggregate::is_deleted);
+        let datasets: Vec<_> = self.datasets.keys().filter(there).collect();
+        let there = |id: &&String| !self.models.get(*id).is_some_and(Aggregate::is_deleted);
+        let models: Vec<_> = self.models.keys().filter(there).collect();
+        if datasets.is_empty() {
+            return self.register_dataset();
+        }
+        if models.is_empty() {
+            return self.register_model();
+        }
+        let dataset = self.draw.one_of(datasets);
+        let model = self.draw.one_of(models);
         let queue = QueueTraining {
             model_id: ModelId::new(model).expect("a valid id"),
             dataset_id: DatasetId::new(dataset).expect("a valid id"),

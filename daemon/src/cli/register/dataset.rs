@@ -69,6 +69,9 @@ pub(in crate::cli) async fn dataset(
                 .await?;
             finish(client, "dataset", answer, &request, output).await
         }
+        DatasetCommand::Rm(arguments) => {
+            crate::cli::remove::run(client, "dataset", arguments, output).await
+        }
         DatasetCommand::Show { id } => show_dataset(client, &id, output).await,
         DatasetCommand::Retry { id, request } => {
             retry(client, "dataset", &id, &request, output).await

@@ -40,6 +40,9 @@ pub(in crate::cli) async fn model(
             add(client, "model", without_nulls(body), &request, output).await
         }
         ModelCommand::Ls(page) => list_models(client, &page, output).await,
+        ModelCommand::Rm(arguments) => {
+            crate::cli::remove::run(client, "model", arguments, output).await
+        }
         ModelCommand::Show { id } => show_model(client, &id, output).await,
         ModelCommand::Retry { id, request } => retry(client, "model", &id, &request, output).await,
     }

@@ -5,7 +5,8 @@ use crate::{
     id::{CheckpointId, InvalidId},
     run::journal,
     training::{
-        Checkpoint, CheckpointSaved, Training, TrainingEvent, TrainingRefusal, TrainingStatus,
+        Checkpoint, CheckpointSaved, KeptCheckpoint, Training, TrainingEvent, TrainingRefusal,
+        TrainingStatus,
     },
 };
 
@@ -61,6 +62,13 @@ impl Training {
         {
             return false;
         }
+        self.checkpoints.push(KeptCheckpoint {
+            id: saved.checkpoint_id.clone(),
+            step: saved.step,
+            loss: saved.loss,
+            path: saved.storage_path.clone(),
+            size_bytes: saved.file_size_bytes,
+        });
         self.latest_checkpoint = Some(Checkpoint {
             id: saved.checkpoint_id.clone(),
             step: saved.step,
