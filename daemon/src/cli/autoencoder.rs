@@ -111,7 +111,7 @@ async fn export(
     if output.is_json() {
         output.json(&files)?;
     } else {
-        output.line(&directory.display().to_string());
+        output.line(directory.display().to_string());
     }
     Ok(ExitCode::SUCCESS)
 }
