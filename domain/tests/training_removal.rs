@@ -26,6 +26,7 @@ fn queued() -> TrainingEvent {
         encoder_type: EncoderType::Sparse,
         hyperparameters: Hyperparameters::default(),
         total_steps: 100,
+        import_from: None,
     })
 }
 

@@ -59,7 +59,7 @@ async fn rows_are_the_same_however_the_events_are_batched() {
     }
     assert_eq!(
         types.len(),
-        38,
+        41,
         "the histories lack a type of event: {types:?}"
     );
 }
