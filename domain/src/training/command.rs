@@ -10,10 +10,6 @@ use crate::{
 use chrono::{DateTime, Utc};
 
 /// What can be asked of a training.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a command lives as long as one decision"
-)]
 #[derive(Clone, Debug, PartialEq)]
 #[allow(
     clippy::large_enum_variant,
