@@ -254,7 +254,8 @@ pub struct Scoring {
     pub components: Vec<String>,
     /// What read the examples: the studied model itself, or the name of a sentence encoder.
     pub embedder: String,
-    /// The mean score of features whose examples were permuted among them: what no meaning looks like.
+    /// The mean score of features whose examples were permuted among them, before it is taken off every score: what no meaning
+    /// looks like.
     pub permuted_mean: f64,
     /// The 95th percentile of the same.
     pub permuted_p95: f64,
