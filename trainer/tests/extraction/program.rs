@@ -30,6 +30,17 @@ const SITES: [HookSite; 2] = [
     },
 ];
 
+/// Writes the autoencoders of both sites as a training does.
+fn random_autoencoders(fixture: &Fixture, directory: &Path, latents: i64) {
+    for site in SITES {
+        let point = HookPoint {
+            layer: site.layer as usize,
+            site: site.hook.into(),
+        };
+        fixture.random_autoencoder(&directory.join(site.name()), latents, point);
+    }
+}
+
 fn spec(run: &RunDirectory, autoencoder: &Path) -> Extract {
     Extract {
         training_id: TrainingId::new("tr_test").unwrap(),
@@ -80,7 +91,7 @@ fn features_and_their_examples_are_told_in_two_files() {
     let run = RunDirectory::new();
     let fixture = Fixture::new();
     let autoencoder = run.path().join("autoencoder");
-    fixture.random_autoencoder(&autoencoder, 900, POINT);
+    random_autoencoders(&fixture, &autoencoder, 900);
     let found = extracted(&run, spec(&run, &autoencoder));
     assert_eq!(found.samples, 300);
     let names: Vec<_> = run
@@ -160,10 +171,51 @@ fn features_and_their_examples_are_told_in_two_files() {
 }
 
 #[test]
+fn latents_of_all_sites_are_counted_through_in_order() {
+    let fixture = Fixture::new();
+    let directory = tempfile::tempdir().unwrap();
+    random_autoencoders(&fixture, directory.path(), 30);
+    let found = |wanted: &[HookSite]| {
+        let run = RunDirectory::new();
+        let found = extracted(
+            &run,
+            Extract {
+                wanted: wanted.to_vec(),
+                ..spec(&run, directory.path())
+            },
+        );
+        let features = rows(&found.features).into_iter().map(|row| {
+            let hook = row.get_string(2).unwrap().clone();
+            (
+                row.get_int(0).unwrap(),
+                hook,
+                row.get_double(3).unwrap().to_bits(),
+            )
+        });
+        let examples = rows(&found.activations)
+            .into_iter()
+            .map(|row| row.get_int(0).unwrap());
+        (features.collect::<Vec<_>>(), examples.collect::<Vec<_>>())
+    };
+    // Whatever the order in which they are wanted.
+    let (features, examples) = found(&[SITES[1], SITES[0]]);
+    assert!(
+        features
+            .iter()
+            .all(|(number, hook, _)| (hook == "mlp") == (*number < 30))
+    );
+    assert!(features.is_sorted_by_key(|(number, ..)| *number));
+    assert!(examples.is_sorted());
+    assert!(features[0].0 < 30 && features[features.len() - 1].0 >= 30);
+    let (alone, _) = found(&SITES[..1]);
+    assert_eq!(alone, features[..alone.len()]);
+}
+
+#[test]
 fn rare_latents_are_no_features_and_the_same_input_gives_the_same_files() {
     let fixture = Fixture::new();
     let directory = tempfile::tempdir().unwrap();
-    fixture.random_autoencoder(directory.path(), 60, POINT);
+    random_autoencoders(&fixture, directory.path(), 60);
     let least = 0.05;
     let once = || {
         let run = RunDirectory::new();
@@ -247,7 +299,7 @@ fn a_cancelled_extraction_says_so_and_leaves_nothing() {
     let run = RunDirectory::new();
     let fixture = Fixture::new();
     let autoencoder = run.path().join("autoencoder");
-    fixture.random_autoencoder(&autoencoder, 50, POINT);
+    random_autoencoders(&fixture, &autoencoder, 50);
     run.control(1, Request::Stop);
     run.spec(1, Work::Extract(Box::new(spec(&run, &autoencoder))));
     assert_eq!(run.wait(run.start(1)), Some(0));
@@ -280,7 +332,7 @@ fn an_altered_autoencoder_and_too_little_memory_are_refused_with_a_word() {
     let run = RunDirectory::new();
     let fixture = Fixture::new();
     let autoencoder = run.path().join("autoencoder");
-    fixture.random_autoencoder(&autoencoder, 50, POINT);
+    random_autoencoders(&fixture, &autoencoder, 50);
     let fails = |lease: u64, code: &str, words: &str| {
         assert_eq!(run.wait(run.start(lease)), Some(0));
         match run.last(lease) {

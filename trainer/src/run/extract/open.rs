@@ -15,7 +15,7 @@ use crate::run::life::Next;
 use crate::run::{Run, device, durable};
 use crate::tokenizer::Tokenizer;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::Device;
 use trainmaster_domain::hyperparameters::{HookSite, Precision};
 use trainmaster_domain::run::journal::{Failure, FailureClass};
@@ -148,7 +148,12 @@ fn sites(
                 ),
             }));
         }
-        let directory = directory(spec, reads, writes);
+        let result = Path::new(&spec.autoencoder_path);
+        let directory = if spec.sites.len() > 1 {
+            result.join(site.name())
+        } else {
+            result.to_owned()
+        };
         let autoencoder = Autoencoder::load(&directory, device)?;
         let (width, _) = autoencoder.w_enc.size2().map_err(of_weights)?;
         let (latents, output) = autoencoder.w_dec.size2().map_err(of_weights)?;
@@ -182,31 +187,6 @@ fn sites(
         }));
     }
     Ok((sites, places))
-}
-
-/// A site's autoencoder: the training's result itself, or the directory in it that is named after the hook.
-fn directory(spec: &Extract, reads: HookPoint, writes: HookPoint) -> PathBuf {
-    let result = Path::new(&spec.autoencoder_path);
-    let below = result.join(hook_name(writes));
-    let instead = result.join(hook_name(reads));
-    if below.exists() {
-        below
-    } else if instead.exists() {
-        instead
-    } else {
-        result.to_owned()
-    }
-}
-
-/// A hook in TransformerLens's words.
-fn hook_name(point: HookPoint) -> String {
-    let name = match point.site {
-        language_model::Site::Residual => "hook_resid_post",
-        language_model::Site::MlpOutput => "hook_mlp_out",
-        language_model::Site::MlpInput => "mlp.hook_in",
-        language_model::Site::AttentionOutput => "hook_attn_out",
-    };
-    format!("blocks.{}.{name}", point.layer)
 }
 
 fn check_hash(spec: &Extract) -> Result<(), End> {
