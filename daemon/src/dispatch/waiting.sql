@@ -5,7 +5,8 @@ SELECT events.category,
        events.traceparent,
        events.transaction_id::text || '-' || events.sequence AS causation_id
   FROM log.events
- WHERE events.type IN ('DatasetDownloaded', 'DatasetRetried', 'ModelDownloaded', 'ModelRetried',
+ WHERE events.type IN ('DatasetRegistered', 'DatasetDownloaded', 'DatasetTokenizationRequested', 'DatasetRetried',
+                       'ModelRegistered', 'ModelDownloaded', 'ModelRetried',
                        'TrainingQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested',
                        'JobQueued', 'JobRetried')
    AND NOT EXISTS (SELECT FROM log.events AS later

@@ -59,6 +59,7 @@ pub(super) const SETS: &[Set] = &[
         1 "0001_runs",
         2 "0002_jobs",
         3 "0003_jobs_listed",
+        4 "0004_data_in",
     ),
 ];
 
