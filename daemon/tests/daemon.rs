@@ -1,5 +1,5 @@
 //! The daemon as a program: what it tells the service manager, and how it lives through signals and kills.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{

@@ -1,5 +1,5 @@
 //! The pools: what each may do, and what is said when the server cannot be reached.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::time::{Duration, Instant};
 use trainmaster::{

@@ -1,5 +1,5 @@
 //! The embedded Postgres lives through what happens to a machine. As root, these tests also show that the server runs as another user.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{ConnectOptions, Connection, PgConnection};

@@ -150,7 +150,7 @@ pub(super) fn one<T>(
 /// How an autoencoder is trained. The schema alone: the domain reads and checks the values.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
 pub struct Hyperparameters {
     /// Peak learning rate.
     #[schema(default = 0.001, exclusive_minimum = 0.0)]
@@ -229,7 +229,7 @@ pub struct Hyperparameters {
 
 /// A place in a language model. The schema alone: see the domain's type.
 #[derive(ToSchema)]
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
 pub struct HookSite {
     /// The layer, counted from 0.
     layer: u32,
@@ -240,7 +240,7 @@ pub struct HookSite {
 
 /// How good an autoencoder was on held-out tokens. The schema alone: see the domain's type.
 #[derive(ToSchema)]
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
 pub struct EvaluatedSite {
     /// The layer, counted from 0.
     layer: u32,
@@ -270,7 +270,7 @@ pub struct EvaluatedSite {
 /// How tokens are drawn. The schema alone: the domain reads and checks the values.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
 pub struct Sampling {
     /// Tokens to write, at most.
     #[schema(default = 100, minimum = 1, maximum = 100_000)]
