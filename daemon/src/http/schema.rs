@@ -185,9 +185,30 @@ pub struct Hyperparameters {
     /// Several places that are trained from one pass over the model, instead of layer and hook.
     #[schema(min_items = 1, max_items = 64)]
     hooks: Option<Vec<HookSite>>,
-    /// TopK instead of ReLU with L1: how many latents stay active.
+    /// What makes latents of pre-activations; else TopK where topK is given, else ReLU.
+    #[schema(pattern = "^(relu|topk|batchtopk|jumprelu|gated)$")]
+    activation_function: Option<String>,
+    /// TopK and BatchTopK: how many latents stay active (on average, with BatchTopK).
     #[schema(minimum = 1)]
     top_k: Option<u32>,
+    /// JumpReLU: the threshold before training; else 0.001.
+    #[schema(exclusive_minimum = 0.0)]
+    jump_threshold: Option<f64>,
+    /// JumpReLU: width of the kernel of the straight-through estimator; else 0.001.
+    #[schema(exclusive_minimum = 0.0)]
+    jump_bandwidth: Option<f64>,
+    /// Coefficient of the auxiliary loss, in which dead latents reconstruct the residual; else there is none.
+    #[schema(exclusive_minimum = 0.0)]
+    aux_k_coefficient: Option<f64>,
+    /// How many dead latents reconstruct; else half the width of the activations.
+    #[schema(minimum = 1)]
+    aux_k: Option<u32>,
+    /// Every so many steps dead latents are pointed anew at what is reconstructed badly; else never.
+    #[schema(minimum = 1)]
+    resample_interval: Option<u32>,
+    /// The gradient is scaled down to this Euclidean norm; else never.
+    #[schema(exclusive_minimum = 0.0)]
+    gradient_clip: Option<f64>,
     /// Steps over which the learning rate rises linearly from 0.
     #[schema(default = 0)]
     warmup_steps: Option<u32>,

@@ -4,7 +4,7 @@ use crate::fixture::Interface;
 use axum::{body::Body, http::Request};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use trainmaster_domain::hyperparameters::Hyperparameters;
+use trainmaster_domain::hyperparameters::{ActivationFunction, Hyperparameters};
 
 /// Every `$ref` of a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -98,9 +98,19 @@ async fn the_schema_of_hyperparameters_names_all_of_them_with_their_defaults() {
         .unwrap();
     let every = Hyperparameters {
         layer: Some(1),
+        hooks: Some(vec![]),
+        activation_function: Some(ActivationFunction::Relu),
         top_k: Some(1),
+        jump_threshold: Some(1.0),
+        jump_bandwidth: Some(1.0),
+        aux_k_coefficient: Some(1.0),
+        aux_k: Some(1),
+        resample_interval: Some(1),
+        gradient_clip: Some(1.0),
         sparsity_warmup_steps: Some(1),
         buffer_tokens: Some(1),
+        evaluation_tokens: Some(1),
+        cache_activations: Some(true),
         ..Hyperparameters::default()
     };
     let every = serde_json::to_value(every).unwrap();

@@ -70,6 +70,10 @@ impl Teller {
     /// Reads on, of the attempt under `lease`; whether there may be more at once. A journal that cannot be read tells nothing: the log
     /// has the whole text in the end.
     pub(super) async fn read(&mut self, lease: Lease) -> bool {
+        if lease == Lease::default() {
+            // Nobody has begun.
+            return false;
+        }
         if lease != self.lease {
             self.lease = lease;
             self.journal = None;
