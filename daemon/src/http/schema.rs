@@ -240,11 +240,9 @@ pub struct Hyperparameters {
     precision: Option<String>,
     /// Activations held in the mixing buffer; else what fits.
     buffer_tokens: Option<u32>,
-    /// Held-out tokens on which each checkpoint is evaluated, at most a tenth of the dataset; 0: no evaluation.
-    #[schema(default = 2_048)]
+    /// Held-out tokens on which each checkpoint is evaluated, at most a tenth of the dataset; 0: no evaluation; else 2,048.
     evaluation_tokens: Option<u32>,
-    /// Whether activations are kept on disk for other trainings of the same model, dataset and hook.
-    #[schema(default = false)]
+    /// Whether activations are kept on disk for other trainings of the same model, dataset and hook; else they are not.
     cache_activations: Option<bool>,
 }
 
