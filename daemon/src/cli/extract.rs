@@ -2,7 +2,7 @@
 
 use super::{
     arguments::ExtractArguments,
-    client::{Client, EventStream, StreamEvent},
+    client::{Client, EventStream, StreamEvent, encode},
     failure::{Exit, Failure},
     output::Output,
     register::{Answer, without_nulls},
@@ -44,19 +44,21 @@ pub(super) async fn extract(
         .await?;
     if arguments.request.wait {
         let limit = Duration::from_secs(arguments.request.timeout);
-        timeout(limit, follow(client, &answer, output))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Failure::new(
-                    Exit::TimedOut,
-                    "wait_timed_out",
-                    format!(
-                        "extraction {} is not completed after {} seconds; it goes on all the same",
-                        answer.id,
-                        limit.as_secs()
-                    ),
-                ))
-            })?;
+        let done = async {
+            let position = follow(client, &answer, output).await?;
+            shown(client, &position).await
+        };
+        timeout(limit, done).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Exit::TimedOut,
+                "wait_timed_out",
+                format!(
+                    "extraction {} is not completed after {} seconds; it goes on all the same",
+                    answer.id,
+                    limit.as_secs()
+                ),
+            ))
+        })?;
     }
     if output.is_json() {
         output.json(&answer)?;
@@ -99,7 +101,20 @@ fn news(id: &str, event: &StreamEvent) -> News {
     }
 }
 
-async fn follow(client: &Client, answer: &Answer, output: Output) -> Result<(), Failure> {
+/// Waits until reads show a position: the rows of a large extraction take a while to be there.
+async fn shown(client: &Client, position: &str) -> Result<(), Failure> {
+    let route = format!("/v1/trainings?limit=1&at_least={}", encode(position));
+    loop {
+        match client.get::<Value>(&route).await {
+            Ok(_) => return Ok(()),
+            Err(failure) if failure.code == "read_model_behind" => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Follows the job to its end, and answers where in the log that is.
+async fn follow(client: &Client, answer: &Answer, output: Output) -> Result<String, Failure> {
     let filters = [
         ("category", Some("job".to_owned())),
         ("stream", Some(answer.id.clone())),
@@ -135,7 +150,7 @@ async fn follow(client: &Client, answer: &Answer, output: Output) -> Result<(), 
                 if let Some(bar) = bar {
                     bar.finish_and_clear();
                 }
-                return Ok(());
+                return Ok(stream.position().to_owned());
             }
         }
     }
