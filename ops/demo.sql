@@ -29,16 +29,4 @@ FROM log.events WHERE category = 'training' AND stream_id = :'training'
 GROUP BY type ORDER BY min(version);
 
 \echo 'Ten features worth seeing, each with its strongest example (mistudio.features, mistudio.feature_activations)'
-SELECT f.id, round(f.interpretability_score::numeric, 2) AS score, round((100 * f.activation_frequency)::numeric, 2) AS "fires on %",
-       right(regexp_replace(a.context_before, '\s+', ' ', 'g'), 44) || '[' || a.token || ']'
-       || left(regexp_replace(a.context_after, '\s+', ' ', 'g'), 24) AS example
-FROM (SELECT * FROM mistudio.features
-      WHERE training_id = :'training' AND activation_frequency < 0.05
-      ORDER BY interpretability_score DESC NULLS LAST LIMIT 10) AS f
-CROSS JOIN LATERAL (
-    SELECT context_before, context_after,
-           (SELECT word FROM jsonb_array_elements_text(tokens) WITH ORDINALITY AS t (word, n)
-            JOIN jsonb_array_elements_text(activations) WITH ORDINALITY AS v (activation, n) USING (n)
-            ORDER BY activation::float8 DESC LIMIT 1) AS token
-    FROM mistudio.feature_activations WHERE feature_id = f.id ORDER BY max_activation DESC LIMIT 1) AS a
-ORDER BY f.interpretability_score DESC NULLS LAST;
+\ir demo-features.sql

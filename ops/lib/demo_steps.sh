@@ -6,7 +6,7 @@
 demo_model=SmolLM2-135M
 demo_dataset=books
 demo_prompt='The most important thing about the house was'
-demo_strength=3
+demo_strength=8
 watcher='' pauser=''
 
 status_of() {
@@ -114,15 +114,20 @@ find_features() {
     watcher=
 }
 
-# The text of the page that steers: steer TRAINING. The feature is the one that scores best among those that are rare enough to mean
-# something.
+# The text of the page that steers, by the first of the features that it shows: steer TRAINING
 steer() {
     local feature
-    feature=$(trainmaster feature ls "$1" --sort interpretability_score --limit 1 --max-frequency 0.05 --json |
-        json 'it[0]["id"]')
-    printf 'Steered by feature %s (%s)\n\n' "$feature" \
+    feature=$(psql --no-psqlrc --quiet --tuples-only --no-align --host "$state/run/postgres" --username trainmaster \
+        --dbname trainmaster --variable training="$1" --file "$here/demo-features.sql" | head -1 | cut -d'|' -f1)
+    if [[ -z $feature ]]; then
+        printf 'No feature was found to steer with.\n'
+        return
+    fi
+    printf 'Steered by feature %s, which %s\n\n' "$feature" \
         "$(trainmaster feature show "$feature" --json | json 'it["name"]')"
-    trainmaster generate --training "$1" --feature "$feature=$demo_strength" --max-tokens 40 --seed 1 "$demo_prompt"
+    printf '%s …\n\n' "$demo_prompt"
+    trainmaster generate --training "$1" --feature "$feature=$demo_strength" --max-tokens 40 --seed 1 "$demo_prompt" 2>&1 |
+        grep -v 'Ctrl-C\|being loaded'
 }
 
 # What runs would go on without its daemon, as it should in earnest; the demo leaves nothing behind.
