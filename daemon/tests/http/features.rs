@@ -52,10 +52,12 @@ fn report(seq: u64, record: Record) -> Box<Report> {
 }
 
 impl Interface {
-    async fn told<A: Aggregate>(&self, id: &str, commands: Vec<A::Command>)
+    /// The position of the last event that the commands cause.
+    async fn told<A: Aggregate>(&self, id: &str, commands: Vec<A::Command>) -> String
     where
         A::Command: Clone,
     {
+        let mut last = None;
         for command in commands {
             let metadata = Metadata {
                 command_id: ulid::Ulid::generate().to_string(),
@@ -63,11 +65,14 @@ impl Interface {
                 actor: "test".to_owned(),
                 ..Metadata::default()
             };
-            self.log
+            let executed = self
+                .log
                 .execute::<A>(id, command, metadata)
                 .await
                 .unwrap_or_else(|error| panic!("{id}: {error}"));
+            last = executed.events.last().map(|event| event.position);
         }
+        last.expect("commands that cause events").to_string()
     }
 
     /// A training of 8 latents at layer 1 that is completed, as its run and that of its dataset would have told it; its id.
@@ -209,8 +214,7 @@ impl Interface {
                 JobCommand::Report(report(1, found)),
             ],
         )
-        .await;
-        self.log.head().await.unwrap().to_string()
+        .await
     }
 
     /// The latents of all pages of a list.
