@@ -2,74 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    fs,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
-use tch::{Device, Kind, Tensor};
+#[path = "quantization/models.rs"]
+mod models;
+
+use std::{fs, path::PathBuf};
+use tch::{Kind, Tensor};
 use trainmaster_domain::model::Quantization;
 use trainmaster_trainer::{
     generation::Conventions,
-    language_model::{
-        Checkpoint, HookPoint, LanguageModel, LoadOptions, NextTokenLoss, QuantizedFiles, Site,
-        quantize,
-    },
+    language_model::{HookPoint, LanguageModel, NextTokenLoss, Site},
     tokenizer::Tokenizer,
 };
 
-const ALL: [Quantization; 5] = [
-    Quantization::Fp32,
-    Quantization::Fp16,
-    Quantization::Int8,
-    Quantization::Q8,
-    Quantization::Q4,
-];
-
-/// One of each family.
-const MODELS: [&str; 6] = [
-    "tiny-llama",
-    "families/gpt2",
-    "families/pythia",
-    "families/phi",
-    "families/phi-grouped",
-    "families/llama-linear",
-];
-
-fn tests(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(path)
-}
-
-fn load(path: &Path, kind: Kind) -> LanguageModel {
-    // Tiny products are slower on several threads, and tests run side by side.
-    tch::set_num_threads(1);
-    let options = LoadOptions {
-        device: Device::Cpu,
-        kind,
-        layers: None,
-    };
-    LanguageModel::load(path, options, &mut |_, _| ControlFlow::Continue(()))
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// A model, quantised into a directory of its own.
-fn quantized(model: &Path, to: Quantization) -> (tempfile::TempDir, QuantizedFiles) {
-    let directory = tempfile::tempdir().unwrap();
-    let source = Checkpoint::open(model).unwrap();
-    let files = quantize(&source, to, directory.path(), &mut |_, _| {
-        ControlFlow::Continue(())
-    });
-    (directory, files.unwrap())
-}
-
-fn tokens(model: &LanguageModel) -> Tensor {
-    let ids: Vec<i64> = (0..2 * 40)
-        .map(|at| at * 7 % model.config().vocab_size)
-        .collect();
-    Tensor::from_slice(&ids).view([2, 40])
-}
+use models::{ALL, MODELS, load, quantized, tests, tokens};
 
 /// The loss, from whole logits.
 fn loss_of_logits(logits: &Tensor, tokens: &Tensor, counts: &Tensor) -> f64 {
