@@ -11,6 +11,7 @@ pub mod pass;
 pub mod passage;
 pub mod probes;
 pub mod representation;
+pub mod sample;
 pub mod score;
 pub mod sentence_encoder;
 pub mod statistics;

@@ -22,7 +22,10 @@ use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::{
     autoencoder::{Autoencoder, tensor_file::write_tensors},
     dataset::{TokenizedDataset, tokenize},
-    features::pass::{Pass, PassOptions, Site},
+    features::{
+        pass::{Pass, PassOptions, Site},
+        sample::Sample,
+    },
     language_model::{HookPoint, LanguageModel, LoadOptions, Site as Place},
     tokenizer::Tokenizer,
 };
@@ -166,7 +169,8 @@ fn measure(arguments: &Arguments, directory: &Path) -> Result<Measured> {
         latents,
     }];
     let options = PassOptions {
-        sequences: arguments.sequences,
+        // The peer reads the first ones.
+        sample: Sample::new(arguments.sequences, arguments.sequences),
         top_k: arguments.top_k,
         context: CONTEXT,
         codes: true,

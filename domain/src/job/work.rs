@@ -61,7 +61,7 @@ pub struct Extraction {
     /// Only autoencoders of these hooks; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook_types: Option<Vec<Hook>>,
-    /// Packed sequences to read; none: all.
+    /// Packed sequences to read, spread over the dataset; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_samples: Option<u64>,
     /// Strongest examples that are kept of each feature.

@@ -177,7 +177,7 @@ pub struct Extract {
     pub sites: Vec<HookSite>,
     /// Those that are wanted.
     pub wanted: Vec<HookSite>,
-    /// Packed sequences to read; none: all.
+    /// Packed sequences to read, spread over the dataset; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_samples: Option<u64>,
     /// Strongest examples that are kept of each feature.

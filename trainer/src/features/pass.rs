@@ -5,6 +5,7 @@ use super::examples::Examples;
 use super::passage::Passage;
 use super::probes::Probes;
 use super::representation::{CODE, Representation, Sums};
+use super::sample::Sample;
 use super::statistics::Statistics;
 use crate::autoencoder::Autoencoder;
 use crate::dataset::{DatasetError, TokenizedDataset};
@@ -45,8 +46,8 @@ pub struct Site {
 /// What is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct PassOptions {
-    /// Packed sequences to read, from the first.
-    pub sequences: u32,
+    /// Packed sequences to read.
+    pub sample: Sample,
     /// Strongest examples of each latent.
     pub top_k: usize,
     /// Tokens on either side of an example's strongest.
@@ -93,7 +94,7 @@ impl Pass {
         Self {
             options,
             statistics: sites.iter().map(of_site).collect(),
-            probes: Probes::new(options.sequences, &latents),
+            probes: Probes::new(options.sample, &latents),
             representation: None,
             next: 0,
             tokens: 0,
@@ -103,13 +104,13 @@ impl Pass {
     /// Whether all has been read.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.next >= self.options.sequences
+        self.next >= self.options.sample.count()
     }
 
     /// How much has been read, 0 to 100.
     #[must_use]
     pub fn percent(&self) -> f64 {
-        100.0 * f64::from(self.next) / f64::from(self.options.sequences.max(1))
+        100.0 * f64::from(self.next) / f64::from(self.options.sample.count().max(1))
     }
 
     /// Tokens of text that were read.
@@ -167,15 +168,18 @@ impl Pass {
     ) -> Result<Batch, PassError> {
         let length = dataset.context_length().max(1);
         let count = (TOKENS_PER_PASS / length).max(1) as u32;
-        let end = self.next.saturating_add(count).min(self.options.sequences);
-        let numbers: Vec<u64> = (self.next..end).map(u64::from).collect();
+        let sample = self.options.sample;
+        let end = self.next.saturating_add(count).min(sample.count());
+        let numbers: Vec<u64> = (self.next..end)
+            .map(|nth| u64::from(sample.number(nth)))
+            .collect();
         let read = dataset.batch(&numbers)?;
         let mut is_text = vec![false; numbers.len() * length];
         let all = is_text.len();
         read.is_text.f_copy_data(&mut is_text, all)?;
         let passages: Vec<Passage> = (self.next..end)
             .zip(is_text.chunks_exact(length))
-            .map(|(number, is_text)| Passage::new(number, is_text))
+            .map(|(nth, is_text)| Passage::new(sample.number(nth), is_text))
             .collect();
         let device = model.device();
         let points: Vec<HookPoint> = sites.iter().map(|site| site.reads).collect();

@@ -3,6 +3,7 @@
 use super::active::Active;
 use super::passage::{Passage, Window};
 use super::representation::{CODE, Sums};
+use super::sample::Sample;
 use crate::autoencoder::random::Random;
 use std::collections::BTreeMap;
 
@@ -39,13 +40,13 @@ struct Bits {
 }
 
 impl Probes {
-    /// For a reading of `sequences` sequences with sites of `latents` latents each.
+    /// For a reading of these sequences with sites of `latents` latents each.
     #[must_use]
-    pub fn new(sequences: u32, latents: &[usize]) -> Self {
+    pub fn new(sample: Sample, latents: &[usize]) -> Self {
         let mut random = Random::new(0, "probes", 0);
         let mut chosen = BTreeMap::<u32, Vec<u64>>::new();
         for _ in 0..PROBES {
-            let sequence = random.below(u64::from(sequences)) as u32;
+            let sequence = sample.number(random.below(u64::from(sample.count())) as u32);
             chosen.entry(sequence).or_default().push(random.next_u64());
         }
         let active = latents
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_probe_knows_what_is_active_in_it() {
-        let mut probes = Probes::new(3, &[70]);
+        let mut probes = Probes::new(Sample::new(3, 3), &[70]);
         let is_text = [true; 8];
         for number in 0..3 {
             let passage = Passage::new(number, &is_text);

@@ -53,7 +53,7 @@ fn extracted(run: &mut Run, spec: &Extract) -> Result<FeaturesExtracted, End> {
     let pass = read(run, spec, &opened)?;
     if pass.tokens() == 0 {
         return Err(End::Failed(RunError::DatasetEmpty {
-            reason: format!("its first {} sequences hold no text", opened.sequences),
+            reason: format!("{} of its sequences hold no text", opened.sample.count()),
         }));
     }
     let (features, scoring) = rows::evaluate(run, spec, &opened, &pass)?;
@@ -61,7 +61,7 @@ fn extracted(run: &mut Run, spec: &Extract) -> Result<FeaturesExtracted, End> {
     Ok(FeaturesExtracted {
         features,
         activations,
-        samples: i64::from(opened.sequences),
+        samples: i64::from(opened.sample.count()),
         tokens: i64::try_from(pass.tokens()).unwrap_or(i64::MAX),
         scoring,
     })
@@ -74,9 +74,9 @@ fn read(run: &mut Run, spec: &Extract, opened: &Opened) -> Result<Pass, End> {
         .context_length()
         .min(spec.context_tokens as usize);
     let options = PassOptions {
-        sequences: opened.sequences,
+        sample: opened.sample,
         // A sequence gives one example of a latent at most.
-        top_k: opened.sequences.min(spec.top_k_examples) as usize,
+        top_k: opened.sample.count().min(spec.top_k_examples) as usize,
         context: u16::try_from(context).unwrap_or(u16::MAX / 2),
         codes: opened.reads_itself(),
         threads: run.spec.resources.cpu_threads.max(1),

@@ -3,6 +3,7 @@
 use crate::fixture::{Fixture, site};
 use tch::{Kind, Tensor};
 use trainmaster_trainer::features::pass::{Pass, PassOptions, Site};
+use trainmaster_trainer::features::sample::Sample;
 use trainmaster_trainer::language_model::{HookPoint, Site as Place};
 
 const SEQUENCES: u32 = 30;
@@ -11,7 +12,7 @@ const CONTEXT: usize = 4;
 
 fn options(threads: usize) -> PassOptions {
     PassOptions {
-        sequences: SEQUENCES,
+        sample: Sample::new(SEQUENCES, SEQUENCES),
         top_k: TOP_K,
         context: CONTEXT as u16,
         codes: true,

@@ -159,6 +159,10 @@ fn features_and_their_examples_are_told_in_two_files() {
         assert!(number > before.0 || (number == before.0 && strongest <= before.1));
         before = (number, strongest);
     }
+    // 300 sequences from all over the dataset, not its first 300.
+    let all = fixture.dataset.num_sequences() as i32;
+    let last = examples.iter().map(|row| row.get_int(2).unwrap()).max();
+    assert!(all > 320 && last > Some(all * 9 / 10), "{last:?} of {all}");
     // Of each feature the strongest example is its maximum.
     let first = examples
         .iter()

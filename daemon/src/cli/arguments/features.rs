@@ -21,7 +21,7 @@ pub struct ExtractArguments {
     /// Only autoencoders of this hook: residual, mlp or attention; may be repeated
     #[arg(long = "hook", value_name = "HOOK")]
     pub hook_types: Vec<String>,
-    /// Packed sequences to read [default: 10000]
+    /// Packed sequences to read, spread over the dataset [default: 10000]
     #[arg(long, value_name = "SEQUENCES")]
     pub max_samples: Option<u64>,
     /// Strongest examples to keep of each feature [default: 100]

@@ -6,6 +6,7 @@ use crate::dataset::TokenizedDataset;
 use crate::features::examples::Examples;
 use crate::features::pass::Site;
 use crate::features::representation::CODE;
+use crate::features::sample::Sample;
 use crate::features::score::Embedder;
 use crate::features::sentence_encoder::{SentenceEncoder, SentenceEncoderError};
 use crate::features::token_text::TokenTexts;
@@ -32,7 +33,7 @@ pub(super) struct Opened {
     /// … and what else is to be known of each.
     pub(super) places: Vec<Place>,
     /// Packed sequences to read.
-    pub(super) sequences: u32,
+    pub(super) sample: Sample,
 }
 
 /// Where a site's latents belong.
@@ -56,11 +57,9 @@ impl Opened {
 pub(super) fn open(run: &mut Run, spec: &Extract) -> Result<Opened, End> {
     let device = device(&run.spec.resources.device)?;
     let dataset = TokenizedDataset::open(Path::new(&spec.tokenized_path))?;
-    let sequences = dataset.num_sequences();
-    let sequences = spec
-        .max_samples
-        .map_or(sequences, |most| most.min(sequences));
-    let sequences = u32::try_from(sequences).unwrap_or(u32::MAX);
+    let all = u32::try_from(dataset.num_sequences()).unwrap_or(u32::MAX);
+    let wanted = spec.max_samples.and_then(|most| u32::try_from(most).ok());
+    let sample = Sample::new(wanted.unwrap_or(all), all);
     check_hash(spec)?;
     let kind = product_kind(Precision::Auto, device)
         .map_err(|error| RunError::of_libtorch("trying the device", &error))?;
@@ -87,7 +86,7 @@ pub(super) fn open(run: &mut Run, spec: &Extract) -> Result<Opened, End> {
     }
     run.say_progress("loading", 80.0)?;
     let (sites, places) = sites(spec, &model, device)?;
-    check_memory(run, spec, &sites, sequences)?;
+    check_memory(run, spec, &sites, sample.count())?;
     let embedder = match &spec.embedder_path {
         None => Embedder::Own,
         Some(path) => Embedder::Sentences(Box::new(
@@ -101,7 +100,7 @@ pub(super) fn open(run: &mut Run, spec: &Extract) -> Result<Opened, End> {
         embedder,
         sites,
         places,
-        sequences,
+        sample,
     })
 }
 
