@@ -136,6 +136,15 @@ section! {
 }
 
 section! {
+    /// How features are found.
+    [extraction] ExtractionSettings {
+        /// A directory with a sentence encoder (BERT family, such as all-MiniLM-L6-v2: config.json, tokenizer.json, model.safetensors) that
+        /// tells whether the examples of a feature are about the same. Unset: what the studied model makes of them.
+        sentence_encoder: Option<PathBuf> = None;
+    }
+}
+
+section! {
     /// How what is to be done gets from the log to a runner.
     [dispatch] DispatchSettings {
         /// How often the outbox and the queue are looked at when nothing wakes them.
@@ -209,6 +218,8 @@ pub struct Settings {
     pub runner: RunnerSettings,
     /// `[training]`
     pub training: TrainingSettings,
+    /// `[extraction]`
+    pub extraction: ExtractionSettings,
     /// `[dispatch]`
     pub dispatch: DispatchSettings,
     /// `[projector]`
@@ -244,6 +255,11 @@ impl Settings {
             "training",
             TrainingSettings::ABOUT,
             TrainingSettings::FIELDS,
+        ),
+        (
+            "extraction",
+            ExtractionSettings::ABOUT,
+            ExtractionSettings::FIELDS,
         ),
         (
             "dispatch",
@@ -285,6 +301,7 @@ impl Settings {
             self.http.shown(),
             self.runner.shown(),
             self.training.shown(),
+            self.extraction.shown(),
             self.dispatch.shown(),
             self.projector.shown(),
             self.retention.shown(),

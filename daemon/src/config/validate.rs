@@ -149,6 +149,13 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         runner.retry_delay_max_seconds >= runner.retry_delay_seconds,
         "expected at least runner.retry_delay_seconds",
     );
+    if let Some(path) = &settings.extraction.sentence_encoder {
+        check(
+            "extraction.sentence_encoder",
+            path.is_absolute() && path.join("config.json").is_file(),
+            "expected the absolute path of a directory with config.json, tokenizer.json and model.safetensors",
+        );
+    }
     check(
         "projector.batch_size",
         (1..=100_000).contains(&settings.projector.batch_size),

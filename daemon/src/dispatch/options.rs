@@ -20,6 +20,8 @@ pub struct DispatchOptions {
     pub supervision: SupervisionOptions,
     /// How many bytes of activations trainings may keep for one another. Default 4 GiB; 0: none.
     pub activation_cache_bytes: u64,
+    /// What extractions compare examples with; none: the studied model's own representations.
+    pub sentence_encoder: Option<PathBuf>,
     /// How often lost runs are started again.
     pub retry: RetryPolicy,
     /// The queue.
@@ -40,6 +42,7 @@ impl DispatchOptions {
             launch: LaunchOptions::default(),
             supervision: SupervisionOptions::default(),
             activation_cache_bytes: 4 << 30,
+            sentence_encoder: None,
             retry: RetryPolicy::default(),
             queue: QueueOptions::default(),
             relay_interval: Duration::from_secs(5),

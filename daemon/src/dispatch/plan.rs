@@ -52,7 +52,7 @@ pub(crate) async fn plan(
         Category::Model => plan_model(log, &stream.id, &options.state_directory).await,
         Category::Dataset => plan_dataset(log, &stream.id, &options.state_directory).await,
         Category::Training => plan_training(log, &stream.id, options).await,
-        Category::Job => plan_job(log, &stream.id).await,
+        Category::Job => plan_job(log, &stream.id, options).await,
         Category::Feature
         | Category::TrainingTemplate
         | Category::ExtractionTemplate
@@ -192,13 +192,13 @@ fn activation_cache(
     })
 }
 
-async fn plan_job(log: &Log, id: &str) -> Result<Readiness, LogError> {
+async fn plan_job(log: &Log, id: &str, options: &DispatchOptions) -> Result<Readiness, LogError> {
     let job = log.load::<Job>(id).await?.state;
     let (JobStatus::Queued, Some(work)) = (job.status(), job.work()) else {
         return Ok(Readiness::Nothing);
     };
     let work = match work {
-        JobWork::Extraction(extraction) => plan_extraction(log, extraction).await?,
+        JobWork::Extraction(extraction) => plan_extraction(log, extraction, options).await?,
         JobWork::Generation(generation) => plan_generation(log, generation).await?,
     };
     Ok(match work {
@@ -243,6 +243,7 @@ async fn trained(log: &Log, training_id: &TrainingId) -> Result<Result<Trained, 
 async fn plan_extraction(
     log: &Log,
     extraction: &Extraction,
+    options: &DispatchOptions,
 ) -> Result<Result<spec::Work, String>, LogError> {
     let trained = match trained(log, &extraction.training_id).await? {
         Ok(trained) => trained,
@@ -279,7 +280,10 @@ async fn plan_extraction(
         top_k_examples: extraction.top_k_examples,
         context_tokens: extraction.context_tokens,
         minimum_frequency: extraction.minimum_frequency,
-        embedder_path: None,
+        embedder_path: options
+            .sentence_encoder
+            .as_ref()
+            .map(|path| path.display().to_string()),
     }))))
 }
 

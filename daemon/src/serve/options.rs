@@ -44,6 +44,7 @@ pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> Dis
             ..defaults.supervision
         },
         activation_cache_bytes: settings.training.activation_cache_bytes,
+        sentence_encoder: settings.extraction.sentence_encoder.clone(),
         retry: RetryPolicy {
             max_crashes: runner.max_crashes,
             backoff_initial_ms: milliseconds(runner.retry_delay_seconds),
