@@ -18,15 +18,16 @@ pub use device::Device;
 pub use options::{DispatchOptions, SupervisionOptions};
 
 use crate::{
+    heartbeat::{HeartbeatOptions, Pulse},
     log::Log,
-    outbox::{Listener, Relay, RelayOptions},
+    outbox::{Listener, Relay, RelayOptions, Woken},
     queue::QueueWorker,
 };
 use runs::Runs;
 use slots::Slots;
 use sqlx::postgres::PgConnectOptions;
 use std::{ops::Deref, sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use trainmaster_domain::{Lease, Metadata, StreamId};
@@ -38,6 +39,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(20);
 pub struct Dispatch {
     dispatcher: Dispatcher,
     listener: PgConnectOptions,
+    pulse: Pulse,
 }
 
 /// Why dispatch cannot begin.
@@ -75,6 +77,8 @@ pub(crate) struct Shared {
     may_start: Arc<Notify>,
     /// Something went wrong that reconciliation mends.
     reconcile: Notify,
+    /// Whether there is anything that reconciliation may find otherwise than it left it.
+    stirred: Arc<watch::Sender<bool>>,
 }
 
 impl Deref for Dispatcher {
@@ -117,13 +121,22 @@ impl Dispatch {
             shutdown: CancellationToken::new(),
             may_start,
             reconcile: Notify::new(),
+            stirred: Arc::new(watch::Sender::new(true)),
             log,
             options,
         };
         Ok(Self {
             dispatcher: Dispatcher(Arc::new(shared)),
             listener,
+            pulse: Pulse::default(),
         })
+    }
+
+    /// Tells `pulse` of each heartbeat.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
     }
 
     /// The name under which this process claims work.
@@ -145,12 +158,31 @@ impl Dispatch {
             pool.clone(),
             RelayOptions {
                 queue: dispatcher.options.queue.name.clone(),
-                poll_interval: dispatcher.options.relay_interval,
+                // The heartbeat says when something is due.
+                poll_interval: None,
             },
             Arc::clone(&outbox),
             Arc::clone(&queue),
         );
-        let listener = Listener::new(self.listener, outbox, Arc::clone(&queue));
+        let listener = Listener::new(
+            self.listener,
+            HeartbeatOptions {
+                busy: dispatcher
+                    .options
+                    .poll_interval
+                    .min(dispatcher.options.heartbeat_interval),
+                quiet: dispatcher.options.heartbeat_interval,
+                queue: dispatcher.options.queue.name.clone(),
+                abandoned_after: dispatcher.options.queue.abandoned_after,
+            },
+            Woken {
+                outbox,
+                queue: Arc::clone(&queue),
+                stirred: Arc::clone(&dispatcher.stirred),
+                log: dispatcher.log.clone(),
+                pulse: self.pulse,
+            },
+        );
         let worker = QueueWorker::new(
             pool,
             dispatcher.options.queue.clone(),

@@ -6,6 +6,7 @@ pub mod config;
 pub mod database;
 pub mod dispatch;
 pub mod doctor;
+pub mod heartbeat;
 pub mod http;
 pub mod leftovers;
 pub mod lifecycle;

@@ -37,6 +37,7 @@ pub struct Log {
     states: Arc<states::States>,
     asked: Arc<watch::Sender<u64>>,
     left: Arc<watch::Sender<u64>>,
+    doubted: Arc<watch::Sender<u64>>,
 }
 
 impl Log {
@@ -49,6 +50,7 @@ impl Log {
             states: Arc::default(),
             asked: Arc::new(watch::Sender::new(0)),
             left: Arc::new(watch::Sender::new(0)),
+            doubted: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -59,7 +61,7 @@ impl Log {
     }
 
     /// Changes after each append through this value or its clones, several appends at once perhaps counting as one change. The
-    /// number itself means nothing. Appends of other processes do not show here.
+    /// number itself means nothing. Appends of other processes show here when the daemon's heartbeat has seen them.
     #[must_use]
     pub fn appended(&self) -> watch::Receiver<u64> {
         self.appended.subscribe()
@@ -76,6 +78,26 @@ impl Log {
     #[must_use]
     pub fn left(&self) -> watch::Receiver<u64> {
         self.left.subscribe()
+    }
+
+    /// Changes when the database was out of reach: a server that crashed may have lost rows that need not have reached the disk, an
+    /// offset of a read model among them.
+    #[must_use]
+    pub fn doubted(&self) -> watch::Receiver<u64> {
+        self.doubted.subscribe()
+    }
+
+    /// Others have appended, or somebody has not seen all of the log: whoever follows it looks.
+    pub(crate) fn look(&self) {
+        self.appended
+            .send_modify(|number| *number = number.wrapping_add(1));
+    }
+
+    /// The database was out of reach.
+    pub(crate) fn doubt(&self) {
+        self.doubted
+            .send_modify(|number| *number = number.wrapping_add(1));
+        self.look();
     }
 
     /// The time by the database's clock.

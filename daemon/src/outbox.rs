@@ -5,7 +5,7 @@
 
 mod listener;
 
-pub use listener::{Listener, OUTBOX_CHANNEL, QUEUE_CHANNEL};
+pub use listener::{Listener, OUTBOX_CHANNEL, QUEUE_CHANNEL, Woken};
 
 use crate::queue::{self, PushError, QueueTask};
 use chrono::{DateTime, Utc};
@@ -24,15 +24,15 @@ const BATCH: i64 = 100;
 pub struct RelayOptions {
     /// The queue into which tasks go. Default `trainmaster`.
     pub queue: String,
-    /// How often the outbox is looked at without a notification. Default 5 s.
-    pub poll_interval: Duration,
+    /// How often the outbox is looked at when nobody says so. Default 5 s. None: somebody does whenever there is something.
+    pub poll_interval: Option<Duration>,
 }
 
 impl Default for RelayOptions {
     fn default() -> Self {
         Self {
             queue: "trainmaster".to_owned(),
-            poll_interval: Duration::from_secs(5),
+            poll_interval: Some(Duration::from_secs(5)),
         }
     }
 }
@@ -99,9 +99,10 @@ impl Relay {
                     if moved.tasks >= BATCH as usize {
                         continue;
                     }
-                    moved.next_due.map_or(self.options.poll_interval, |due| {
-                        due.min(self.options.poll_interval)
-                    })
+                    [moved.next_due, self.options.poll_interval]
+                        .into_iter()
+                        .flatten()
+                        .min()
                 }
                 Err(error) => {
                     warn!(
@@ -111,14 +112,14 @@ impl Relay {
                     );
                     let wait = backoff;
                     backoff = (backoff * 2).min(Duration::from_secs(60));
-                    wait
+                    Some(wait)
                 }
             };
             certain = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Ok(()) = asked.changed() => true,
                 () = self.outbox.notified() => false,
-                () = tokio::time::sleep(wait) => false,
+                () = pause(wait) => false,
             };
         }
     }
@@ -182,6 +183,14 @@ impl Relay {
             tasks: rows.len(),
             next_due,
         })
+    }
+}
+
+/// For ever, where there is no time.
+async fn pause(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Each read model has a task of its own that reads the log from where the read model stands and applies what it finds: rows and
 //! offset in one transaction, so each event counts once, whatever breaks in between. Any number of daemons may do this for one
-//! database: the lock on the offset decides whose batch counts. An append of this process wakes the tasks; a slow poll sees
+//! database: the lock on the offset decides whose batch counts. An append of this process wakes the tasks; the heartbeat sees
 //! the appends of others.
 //!
 //! An event that cannot be applied stops its read model, which says so until a newer program builds it anew; others go on.
@@ -47,8 +47,10 @@ use trainmaster_projections::ReadModel;
 /// How the projector works.
 #[derive(Clone, Debug)]
 pub struct ProjectorOptions {
-    /// How often the log is looked at when nothing wakes the projector.
+    /// How often the log is looked at when nothing wakes the projector; the longest pause, where somebody does.
     pub poll_interval: Duration,
+    /// Whether [`Log::appended`] also tells of what other processes append, so that nothing has to be looked for.
+    pub is_woken: bool,
     /// Events of one transaction at most.
     pub batch_events: usize,
     /// About how many bytes of events are held and applied at once; a single event may be more.
@@ -68,12 +70,20 @@ impl ProjectorOptions {
             ..Self::default()
         }
     }
+
+    /// Where a heartbeat tells of what other processes append.
+    #[must_use]
+    pub const fn woken_by_others(mut self) -> Self {
+        self.is_woken = true;
+        self
+    }
 }
 
 impl Default for ProjectorOptions {
     fn default() -> Self {
         Self {
             poll_interval: Duration::from_secs(5),
+            is_woken: false,
             batch_events: 1_000,
             batch_bytes: 4 << 20,
             reader: "trainmaster_daemon".to_owned(),

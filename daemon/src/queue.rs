@@ -6,6 +6,7 @@
 //! |---|---|
 //! | sends no heartbeats for tasks it has fetched ahead, so another worker runs them again | one task is fetched at a time, heartbeat settings are explicit |
 //! | stops heartbeats while it drains | a handler is cut off long before the window ends |
+//! | keeps its worker alive by a transaction of four statements, however little there is to do | that is done once a day; what a dead worker left is found by its age, see [`rescue`] |
 //! | leaves a task `Running` for good when a worker is killed and another of its name appears | every worker has a name that no other ever had |
 //! | tries a failed task again at once, 25 times | one attempt a task: further ones are events of ours |
 //! | hands a task that kills its process to the next one for ever | a task is handed over [`MAX_HANDOVERS`] times at most |
@@ -18,7 +19,7 @@ mod task;
 mod wake;
 mod worker;
 
-pub use housekeeping::{SetupError, prune, setup};
+pub use housekeeping::{SetupError, prune, rescue, setup};
 pub use task::{PushError, QueueTask, push};
 pub use worker::{HandlerError, QueueWorker};
 
@@ -33,12 +34,14 @@ pub const MAX_HANDOVERS: usize = 3;
 pub struct QueueOptions {
     /// The name of the queue (apalis' job type). Default `trainmaster`.
     pub name: String,
-    /// How often it is looked at without a notification. Default 5 s.
-    pub poll_interval: Duration,
-    /// How often a worker says that it lives. Default 10 s.
+    /// How often it is looked at when nobody says so. Default: never, as dispatch's heartbeat does.
+    pub poll_interval: Option<Duration>,
+    /// How often a worker says that it lives. Default: once a day.
     pub heartbeat_interval: Duration,
     /// After how many missed heartbeats its tasks are given to others. Default 3.
     pub missed_heartbeats: usize,
+    /// A task that was taken so long ago and is not done is given to others; well above `handler_limit`. Default 1 min.
+    pub abandoned_after: Duration,
     /// How long a handler may take; well below `heartbeat_interval` × `missed_heartbeats`. Default 10 s.
     pub handler_limit: Duration,
     /// Handlers at the same time. Default 4.
@@ -51,9 +54,10 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             name: "trainmaster".to_owned(),
-            poll_interval: Duration::from_secs(5),
-            heartbeat_interval: Duration::from_secs(10),
+            poll_interval: None,
+            heartbeat_interval: Duration::from_secs(24 * 3600),
             missed_heartbeats: 3,
+            abandoned_after: Duration::from_secs(60),
             handler_limit: Duration::from_secs(10),
             concurrency: 4,
             keep_finished: Duration::from_secs(3600),

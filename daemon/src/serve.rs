@@ -16,6 +16,7 @@ use crate::{
     config::{Loaded, Settings, Source},
     database::Database,
     dispatch::Dispatch,
+    heartbeat::Pulse,
     http::{self, AppState, Listener},
     leftovers::Leftovers,
     lifecycle::{self, ComponentError, Health, Lifecycle, Watched, keep},
@@ -37,6 +38,9 @@ const WORKER_THREADS: usize = 2;
 
 /// How long the others may take to finish when one component cannot be kept going.
 const FINISH_LIMIT: Duration = Duration::from_secs(20);
+
+/// How late a heartbeat may be before somebody else asks whether the database answers.
+const LATEST_BEAT: Duration = Duration::from_secs(5);
 
 /// How often it is noted how far the log's streams have got, while there is something new.
 const HEADS_INTERVAL: Duration = Duration::from_secs(60);
@@ -174,11 +178,14 @@ async fn work(
 
     let health = Health::default();
     let postgres_ends = CancellationToken::new();
-    let mut components = components(settings, state, &database, listeners, &health, lifecycle)?;
+    let log = Log::new(database.pool().clone());
+    let mut components = components(
+        settings, state, &database, &log, listeners, &health, lifecycle,
+    )?;
     if telemetry.sends_metrics() {
-        let (pool, shutdown) = (database.pool().clone(), lifecycle.finishing().clone());
+        let (log, shutdown) = (log.clone(), lifecycle.finishing().clone());
         components.spawn(async move {
-            census::count(pool, shutdown).await;
+            census::count(log, shutdown).await;
             Ok(())
         });
     }
@@ -215,16 +222,19 @@ fn components(
     settings: &Settings,
     state: &StateDirectory,
     database: &Database,
+    log: &Log,
     listeners: Vec<Listener>,
     health: &Health,
     lifecycle: &Lifecycle,
 ) -> Result<JoinSet<Result<(), ComponentError>>, ServeError> {
     let finish = lifecycle.finishing();
-    let log = Log::new(database.pool().clone());
+    let log = log.clone();
+    let pulse = Pulse::default();
+    let beats_within = settings.dispatch.heartbeat_interval_seconds.duration() + LATEST_BEAT;
     let projector = Projector::new(
         log.clone(),
         database.owner_pool().clone(),
-        ProjectorOptions::new(&settings.projector, &settings.database),
+        ProjectorOptions::new(&settings.projector, &settings.database).woken_by_others(),
     );
 
     let mut components = JoinSet::new();
@@ -249,20 +259,21 @@ fn components(
     ));
     {
         let (log, listener) = (log.clone(), database.options().clone());
-        let (settings, state) = (settings.clone(), state.clone());
+        let (settings, state, pulse) = (settings.clone(), state.clone(), pulse.clone());
         components.spawn(keep(
             "dispatch",
             health.clone(),
             finish.clone(),
             move |shutdown| {
                 let (log, listener) = (log.clone(), listener.clone());
-                let (settings, state) = (settings.clone(), state.clone());
+                let (settings, state, pulse) = (settings.clone(), state.clone(), pulse.clone());
                 async move {
                     let options = tokio::select! {
                         options = options::dispatch(&settings, &state) => options,
                         () = shutdown.cancelled() => return Ok(()),
                     };
-                    Dispatch::new(log, listener, options)?.run(shutdown).await;
+                    let dispatch = Dispatch::new(log, listener, options)?;
+                    dispatch.with_pulse(pulse).run(shutdown).await;
                     Ok::<_, crate::dispatch::DispatchError>(())
                 }
             },
@@ -297,7 +308,13 @@ fn components(
         let (database, health) = (database.clone(), health.clone());
         let shutdown = finish.clone();
         components.spawn(async move {
-            lifecycle::watchdog(Watched { database, health }, shutdown).await;
+            let watched = Watched {
+                database,
+                health,
+                pulse,
+                beats_within,
+            };
+            lifecycle::watchdog(watched, shutdown).await;
             Ok(())
         });
     }

@@ -42,7 +42,11 @@ impl Lab {
     /// An empty lab on a Postgres of its own, with short intervals so that tests need not wait.
     pub async fn new() -> Self {
         // Durable, as a test may pull the server's plug.
-        let cluster = Cluster::start_with(&["fsync = off"]);
+        Self::on(Cluster::start_with(&["fsync = off"])).await
+    }
+
+    /// The same on a given server.
+    pub async fn on(cluster: Cluster) -> Self {
         let database = cluster.database().await;
         let pool = database.pool().await;
         let state = tempfile::Builder::new()

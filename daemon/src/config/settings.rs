@@ -147,9 +147,11 @@ section! {
 section! {
     /// How what is to be done gets from the log to a runner.
     [dispatch] DispatchSettings {
-        /// How often the outbox and the queue are looked at when nothing wakes them.
+        /// How often the database is asked whether there is anything new that nobody has told of, while something goes on.
         poll_interval_seconds: Seconds = Seconds::new(5);
-        /// How often queued and running work is compared with what is really there.
+        /// The same while nothing goes on: one query, and the only one then. It also shows that the database answers.
+        heartbeat_interval_seconds: Seconds = Seconds::new(30);
+        /// How often queued and running work is compared with what is really there, while there is any.
         reconcile_interval_seconds: Seconds = Seconds::new(30);
     }
 }
@@ -157,7 +159,7 @@ section! {
 section! {
     /// How events get into the tables that applications read.
     [projector] ProjectorSettings {
-        /// How often the log is looked at when nothing wakes the projector.
+        /// The longest pause between looks at the log for what is appended already and not visible yet.
         poll_interval_seconds: Seconds = Seconds::new(5);
         /// Events of one transaction at most.
         batch_size: u32 = 1000;

@@ -69,6 +69,10 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.dispatch.poll_interval_seconds,
         ),
         (
+            "dispatch.heartbeat_interval_seconds",
+            settings.dispatch.heartbeat_interval_seconds,
+        ),
+        (
             "dispatch.reconcile_interval_seconds",
             settings.dispatch.reconcile_interval_seconds,
         ),

@@ -26,9 +26,11 @@ pub struct DispatchOptions {
     pub retry: RetryPolicy,
     /// The queue.
     pub queue: QueueOptions,
-    /// How often the outbox is looked at without a notification. Default 5 s.
-    pub relay_interval: Duration,
-    /// How often the log is asked what waits that nobody thought of. Default 30 s.
+    /// How often it is asked whether there is anything new while something goes on. Default 5 s.
+    pub poll_interval: Duration,
+    /// How often it is asked while nothing does. Default 30 s.
+    pub heartbeat_interval: Duration,
+    /// How often the log is asked what waits that nobody thought of, while something goes on. Default 30 s.
     pub reconcile_interval: Duration,
 }
 
@@ -45,7 +47,8 @@ impl DispatchOptions {
             sentence_encoder: None,
             retry: RetryPolicy::default(),
             queue: QueueOptions::default(),
-            relay_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(5),
+            heartbeat_interval: Duration::from_secs(30),
             reconcile_interval: Duration::from_secs(30),
         }
     }

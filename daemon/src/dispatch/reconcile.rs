@@ -1,9 +1,9 @@
 //! The log decides, the rest follows: at the start and at intervals whatever the queue or an earlier daemon left undone is done.
 
 use super::Dispatcher;
-use crate::{queue, telemetry::instruments};
+use crate::queue;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use trainmaster_domain::{Category, StreamId};
@@ -12,21 +12,29 @@ use trainmaster_domain::{Category, StreamId};
 const PRUNE_INTERVAL: Duration = Duration::from_secs(300);
 
 impl Dispatcher {
-    /// Reconciles at once and at intervals, and starts what waited whenever something may start.
+    /// Reconciles at once, at intervals as long as anything goes on, and starts what waited whenever something may start.
     pub(super) async fn reconcile_until(self, stop: CancellationToken) {
-        let mut interval = tokio::time::interval(self.options.reconcile_interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stirred = self.stirred.subscribe();
+        let mut not_before = Instant::now();
+        let mut next_due: Option<Instant> = None;
         let mut pruned: Option<Instant> = None;
         let mut backoff = Duration::from_secs(1);
         loop {
             let everything = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = interval.tick() => true,
+                () = async {
+                    // The sender lives as long as `self`.
+                    let _ = stirred.wait_for(|stirred| *stirred).await;
+                    tokio::time::sleep_until(not_before).await;
+                } => true,
+                () = at(next_due) => false,
                 () = self.reconcile.notified() => true,
                 () = self.may_start.notified() => false,
             };
             let done = async {
                 if everything {
+                    // What comes from here on is for the next time.
+                    self.stirred.send_replace(false);
                     self.reconcile().await?;
                     if pruned.is_none_or(|at| at.elapsed() > PRUNE_INTERVAL) {
                         let tasks = queue::prune(self.log.pool(), &self.options.queue).await?;
@@ -34,16 +42,19 @@ impl Dispatcher {
                         pruned = Some(Instant::now());
                     }
                 }
-                self.dispatch_waiting().await?;
-                Ok::<_, Failure>(())
+                Ok::<_, Failure>(self.dispatch_waiting().await?)
             };
-            let failed = tokio::select! {
+            let done = tokio::select! {
                 () = stop.cancelled() => return,
-                done = done => done.err(),
+                done = done => done,
             };
-            match failed {
-                None => backoff = Duration::from_secs(1),
-                Some(error) => {
+            not_before = Instant::now() + self.options.reconcile_interval;
+            match done {
+                Ok(waiting) => {
+                    next_due = waiting.map(|time| Instant::now() + time);
+                    backoff = Duration::from_secs(1);
+                }
+                Err(error) => {
                     complain(error.as_ref(), backoff);
                     tokio::select! {
                         () = stop.cancelled() => return,
@@ -62,7 +73,13 @@ impl Dispatcher {
             info!(recovered, adopted, "runs have been taken over");
         }
         self.repeat_requests().await?;
-        self.measure_depths().await?;
+        let rescued = queue::rescue(self.log.pool(), &self.options.queue).await?;
+        if rescued > 0 {
+            info!(
+                tasks = rescued,
+                "tasks of a process that is gone are given to others"
+            );
+        }
         Ok(())
     }
 
@@ -115,21 +132,6 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn measure_depths(&self) -> Result<(), sqlx::Error> {
-        let (outbox, queue): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM log.outbox),
-                    (SELECT count(*) FROM apalis.jobs WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running'))",
-        )
-        .bind(&self.options.queue.name)
-        .fetch_one(self.log.pool())
-        .await?;
-        instruments()
-            .outbox_depth
-            .record(outbox.cast_unsigned(), &[]);
-        instruments().queue_depth.record(queue.cast_unsigned(), &[]);
-        Ok(())
-    }
-
     /// Lets other daemons take over this one's runs at once. Answers how many there are.
     pub(super) async fn release(&self) -> Result<u64, sqlx::Error> {
         let released = sqlx::query(
@@ -139,6 +141,14 @@ impl Dispatcher {
         .execute(self.log.pool())
         .await?;
         Ok(released.rows_affected())
+    }
+}
+
+/// For ever, where there is no time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

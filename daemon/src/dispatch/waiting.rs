@@ -6,6 +6,7 @@ use super::{
 };
 use crate::log::LogError;
 use sqlx::Row;
+use std::time::Duration;
 use tracing::debug;
 use trainmaster_domain::{Category, StreamId};
 
@@ -19,13 +20,20 @@ pub(crate) enum WaitingError {
 }
 
 impl Dispatcher {
-    /// Starts what waits and can start. Answers how much that was.
-    pub(super) async fn dispatch_waiting(&self) -> Result<usize, WaitingError> {
+    /// Starts what waits and can start. Answers how long until the next of what must wait for its time.
+    pub(super) async fn dispatch_waiting(&self) -> Result<Option<Duration>, WaitingError> {
         let rows = sqlx::query(include_str!("waiting.sql"))
             .fetch_all(self.log.pool())
             .await?;
-        let mut started = 0;
+        let mut next_due = None;
         for row in rows {
+            if let Some(seconds) = row.try_get::<Option<f64>, _>("due_in")?
+                && seconds > 0.0
+            {
+                let time = Duration::from_secs_f64(seconds.min(3600.0));
+                next_due = Some(next_due.map_or(time, |due: Duration| due.min(time)));
+                continue;
+            }
             let Ok(category) = row.try_get::<&str, _>("category")?.parse::<Category>() else {
                 continue;
             };
@@ -38,9 +46,8 @@ impl Dispatcher {
             };
             if self.dispatch(&stream, &cause).await? == Dispatched::Started {
                 debug!(%stream, "had waited");
-                started += 1;
             }
         }
-        Ok(started)
+        Ok(next_due)
     }
 }

@@ -3,7 +3,8 @@ SELECT events.category,
        events.stream_id,
        events.correlation_id,
        events.traceparent,
-       events.transaction_id::text || '-' || events.sequence AS causation_id
+       events.transaction_id::text || '-' || events.sequence AS causation_id,
+       extract(epoch FROM (events.payload ->> 'not_before')::timestamptz - now())::float8 AS due_in
   FROM log.events
  WHERE events.type IN ('DatasetRegistered', 'DatasetDownloaded', 'DatasetTokenizationRequested', 'DatasetRetried',
                        'ModelRegistered', 'ModelDownloaded', 'ModelRetried',
@@ -16,5 +17,4 @@ SELECT events.category,
    AND NOT EXISTS (SELECT FROM log.outbox
                     WHERE outbox.category = events.category
                       AND outbox.stream_id = events.stream_id)
-   AND coalesce((events.payload ->> 'not_before')::timestamptz <= now(), true)
  ORDER BY events.transaction_id, events.sequence

@@ -1,7 +1,7 @@
 //! What the service manager is told (sd_notify). Without one, nothing happens.
 
 use super::Health;
-use crate::database::Database;
+use crate::{database::Database, heartbeat::Pulse};
 use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,10 @@ pub struct Watched {
     pub database: Database,
     /// All components must be up.
     pub health: Health,
+    /// The heart that beats shows that the database answers, and nobody else has to ask.
+    pub pulse: Pulse,
+    /// How long the heart may take between two beats.
+    pub beats_within: Duration,
 }
 
 /// Tells the service manager's watchdog, twice in its interval, that the daemon works; only while it does. Ends with `shutdown`, and at once when
@@ -81,6 +85,9 @@ impl Watched {
         let down = self.health.down();
         if !down.is_empty() {
             return Some(format!("{} down", down.join(", ")));
+        }
+        if self.pulse.is_felt_within(self.beats_within) {
+            return None;
         }
         self.database
             .ping(within)

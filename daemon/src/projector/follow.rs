@@ -52,6 +52,7 @@ impl Projector {
 
     async fn follow(&self, followed: &Followed, shutdown: &CancellationToken) {
         let mut appended = self.log.appended();
+        let mut doubted = self.log.doubted();
         let mut reader = self.reader(followed.read_model);
         let mut position = None;
         let mut look_again = false;
@@ -72,6 +73,10 @@ impl Projector {
                     if moved || followed.waiting.load(Ordering::Acquire) > 0 {
                         pause = SHORTEST_PAUSE;
                     }
+                    // What is appended already has had time to become visible; of what is not yet, the heartbeat tells.
+                    let is_at_rest = self.options.is_woken
+                        && pause >= self.options.poll_interval
+                        && followed.waiting.load(Ordering::Acquire) == 0;
                     tokio::select! {
                         () = shutdown.cancelled() => {}
                         () = followed.nudge.notified() => pause = SHORTEST_PAUSE,
@@ -82,9 +87,10 @@ impl Projector {
                                 return;
                             }
                         }
-                        () = tokio::time::sleep(pause) => {
+                        // A Postgres that crashed may have lost rows that were here a moment ago.
+                        _ = doubted.changed() => look_again = true,
+                        () = tokio::time::sleep(pause), if !is_at_rest => {
                             if pause >= self.options.poll_interval {
-                                // A Postgres that crashed may have lost rows that were here a moment ago.
                                 look_again = true;
                             }
                             pause = pause.saturating_mul(4).min(self.options.poll_interval);

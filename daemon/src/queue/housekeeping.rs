@@ -3,6 +3,7 @@
 use super::QueueOptions;
 use apalis_postgres::PostgresStorage;
 use sqlx::PgPool;
+use std::time::Duration;
 
 /// Why the queue's tables cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +36,36 @@ pub async fn setup(owner: &PgPool) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// Gives tasks that were taken long ago, and not done, to whoever fetches next: who took them is gone. Answers how many.
+///
+/// # Errors
+/// What the database says.
+pub async fn rescue(pool: &PgPool, options: &QueueOptions) -> Result<u64, sqlx::Error> {
+    let rescued = sqlx::query(
+        "UPDATE apalis.jobs
+            SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts + 1
+          WHERE job_type = $1
+            AND status IN ('Queued', 'Running')
+            AND lock_at < now() - make_interval(secs => $2)",
+    )
+    .bind(&options.name)
+    .bind(options.abandoned_after.as_secs_f64())
+    .execute(pool)
+    .await?;
+    Ok(rescued.rows_affected())
+}
+
 /// Removes finished tasks that are old, and workers that are long gone. Answers how many tasks went.
 ///
 /// # Errors
 /// What the database says.
 pub async fn prune(pool: &PgPool, options: &QueueOptions) -> Result<u64, sqlx::Error> {
     let keep = options.keep_finished.as_secs_f64();
+    let missed = u32::try_from(options.missed_heartbeats).unwrap_or(u32::MAX);
+    let gone_after = options
+        .heartbeat_interval
+        .saturating_mul(missed.saturating_add(1))
+        .max(Duration::from_secs(3600));
     let tasks = sqlx::query(
         "DELETE FROM apalis.jobs
           WHERE job_type = $1
@@ -59,7 +84,7 @@ pub async fn prune(pool: &PgPool, options: &QueueOptions) -> Result<u64, sqlx::E
             AND NOT EXISTS (SELECT FROM apalis.jobs WHERE jobs.lock_by = workers.id)",
     )
     .bind(&options.name)
-    .bind(keep.max(3600.0))
+    .bind(keep.max(gone_after.as_secs_f64()))
     .execute(pool)
     .await?;
     Ok(tasks)

@@ -112,9 +112,11 @@ impl QueueWorker {
             // more, and cost a write.
             .lock_tasks(false)
             .persist_results(true);
-        let strategy = Strategy::new()
-            .apply(wake)
-            .apply(IntervalStrategy::new(self.options.poll_interval));
+        let strategy = Strategy::new().apply(wake);
+        let strategy = match self.options.poll_interval {
+            Some(interval) => strategy.apply(IntervalStrategy::new(interval)),
+            None => strategy,
+        };
         let backend = PostgresStorage::<QueueTask>::new(&self.pool)
             .with_config(config)
             .poll_with_strategy(strategy);

@@ -1,26 +1,35 @@
 //! Counts trainings by state, for the metric `trainmaster.runs`, and rows that should not be, for
 //! `trainmaster.projection.stray_activations`.
 
-use crate::telemetry::instruments;
+use crate::{log::Log, telemetry::instruments};
 use opentelemetry::KeyValue;
 use sqlx::PgPool;
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Metrics are sent once a minute unless OTEL_METRIC_EXPORT_INTERVAL says otherwise.
-const INTERVAL: Duration = Duration::from_secs(15);
+/// Between two counts: metrics are sent once a minute unless OTEL_METRIC_EXPORT_INTERVAL says otherwise.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Counts until `shutdown`.
-pub(super) async fn count(pool: PgPool, shutdown: CancellationToken) {
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Counts at once, and after something was appended, until `shutdown`.
+pub(super) async fn count(log: Log, shutdown: CancellationToken) {
+    let pool = log.pool().clone();
+    let mut appended = log.appended();
+    let mut is_first = true;
     // A state that nothing is in any more is reported as 0, not as it last was.
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut known_strays = 0;
     loop {
+        let news = async {
+            if !std::mem::take(&mut is_first) {
+                // The sender lives as long as `log`.
+                let _ = appended.changed().await;
+                // By then the read model shows it, and whatever else comes with it.
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = ticks.tick() => {}
+            () = news => appended.mark_unchanged(),
         }
         strays(&pool, &mut known_strays).await;
         let counted: Result<Vec<(String, i64)>, _> =

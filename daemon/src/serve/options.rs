@@ -50,11 +50,8 @@ pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> Dis
             backoff_initial_ms: milliseconds(runner.retry_delay_seconds),
             backoff_max_ms: milliseconds(runner.retry_delay_max_seconds),
         },
-        queue: crate::queue::QueueOptions {
-            poll_interval: dispatch.poll_interval_seconds.duration(),
-            ..defaults.queue
-        },
-        relay_interval: dispatch.poll_interval_seconds.duration(),
+        poll_interval: dispatch.poll_interval_seconds.duration(),
+        heartbeat_interval: dispatch.heartbeat_interval_seconds.duration(),
         reconcile_interval: dispatch.reconcile_interval_seconds.duration(),
         ..defaults
     }

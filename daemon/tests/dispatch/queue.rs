@@ -19,7 +19,7 @@ type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
 
 fn quick() -> QueueOptions {
     QueueOptions {
-        poll_interval: Duration::from_millis(200),
+        poll_interval: Some(Duration::from_millis(200)),
         heartbeat_interval: Duration::from_millis(500),
         missed_heartbeats: 5,
         handler_limit: Duration::from_millis(900),

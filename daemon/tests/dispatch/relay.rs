@@ -94,8 +94,8 @@ async fn a_row_that_is_not_due_stays_and_the_relay_knows_until_when() {
 async fn a_notification_wakes_the_relay_and_the_queue() {
     let world = World::new().await;
     let mut options = world.options();
-    options.relay_interval = Duration::from_secs(3600);
-    options.queue.poll_interval = Duration::from_secs(3600);
+    options.poll_interval = Duration::from_secs(3600);
+    options.heartbeat_interval = Duration::from_secs(3600);
     options.reconcile_interval = Duration::from_secs(3600);
     let daemon = world.daemon_with(options);
     world.register_model("m_1").await;
@@ -125,13 +125,60 @@ async fn without_notifications_the_interval_does() {
         sqlx::query(statement).execute(&owner).await.unwrap();
     }
     let mut options = world.options();
-    options.relay_interval = Duration::from_millis(300);
-    options.queue.poll_interval = Duration::from_millis(300);
+    options.poll_interval = Duration::from_millis(300);
+    options.heartbeat_interval = Duration::from_millis(300);
     options.reconcile_interval = Duration::from_secs(3600);
     let daemon = world.daemon_with(options);
     for id in ["m_1", "m_2"] {
         world.register_model(id).await;
         world.wait_for(Category::Model, id, "ModelInspected").await;
     }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_process_appends_is_told_at_the_next_heartbeat() {
+    let world = World::new().await;
+    let mut options = world.options();
+    options.poll_interval = Duration::from_millis(300);
+    options.heartbeat_interval = Duration::from_millis(300);
+    let daemon = world.daemon_with(options);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut appended = world.log.appended();
+    appended.mark_unchanged();
+    let silence = tokio::time::timeout(Duration::from_secs(1), appended.changed()).await;
+    assert!(silence.is_err(), "told of something that was not there");
+    // Without a task, so that nothing is announced.
+    sqlx::query(
+        "SELECT log.append('preset', 'p_1', 0, 'another', 'another', NULL, 'another', NULL, ARRAY ['Something'], ARRAY [1],
+                           ARRAY ['{}'::jsonb], ARRAY [NULL::jsonb], ARRAY [NULL::timestamptz])",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    tokio::time::timeout(Duration::from_secs(5), appended.changed())
+        .await
+        .expect("nobody was told")
+        .unwrap();
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_a_dead_worker_took_is_given_to_another() {
+    let world = World::new().await;
+    world.register_model("m_1").await;
+    assert_eq!(relay(&world).pass().await.unwrap().tasks, 1);
+    sqlx::query("UPDATE apalis.jobs SET status = 'Queued', lock_at = now() - interval '1 hour'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let daemon = world.daemon();
+    until("the task to be done", async || {
+        world
+            .scalar::<i64>("SELECT count(*) FROM apalis.jobs WHERE status = 'Done'")
+            .await
+            == 1
+    })
+    .await;
     daemon.stop().await;
 }
