@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
         .await
         .expect("cannot connect");
     migrate::up(&pool).await.expect("cannot migrate");
-    sqlx::raw_sql("CREATE TABLE plain (LIKE log.events INCLUDING IDENTITY INCLUDING INDEXES)")
+    sqlx::raw_sql("CREATE TABLE plain (LIKE log.open_events INCLUDING DEFAULTS INCLUDING INDEXES)")
         .execute(&pool)
         .await
         .expect("cannot create the plain table");

@@ -46,7 +46,7 @@ impl Log {
         sqlx::query(concat!(
             "SELECT ",
             row::columns!(),
-            " FROM log.events WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < log.horizon() \
+            " FROM log.events WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < (SELECT log.horizon()) \
              ORDER BY transaction_id, sequence LIMIT $3"
         ))
         .bind(transaction(after))
@@ -126,7 +126,7 @@ impl Log {
     /// [`LogError`].
     pub async fn head(&self) -> Result<Position, LogError> {
         let row = sqlx::query(
-            "SELECT transaction_id, sequence FROM log.events WHERE transaction_id < log.horizon() \
+            "SELECT transaction_id, sequence FROM log.events WHERE transaction_id < (SELECT log.horizon()) \
              ORDER BY transaction_id DESC, sequence DESC LIMIT 1",
         )
         .fetch_optional(&self.pool)

@@ -49,6 +49,7 @@ pub(super) const SETS: &[Set] = &[
         5 "0005_feature_blocks",
         6 "0006_extractions",
         7 "0007_deletion",
+        8 "0008_segments",
     ),
     set!("projection":
         1 "0001_offsets",

@@ -18,7 +18,7 @@ impl Queries {
         let before: Option<(i64, i64)> = sqlx::query_as(
             "SELECT transaction_id, sequence
                FROM log.events
-              WHERE transaction_id < log.horizon()
+              WHERE transaction_id < (SELECT log.horizon())
                 AND ($1::text IS NULL OR category = $1)
                 AND ($2::text IS NULL OR stream_id = $2)
                 AND ($3::text IS NULL OR type = $3)

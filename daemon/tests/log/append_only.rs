@@ -26,10 +26,13 @@ async fn attempt(pool: &PgPool, statements: &str) -> Result<(), String> {
         })
 }
 
-const CHANGES: [&str; 5] = [
+const CHANGES: [&str; 8] = [
     "UPDATE log.events SET payload = '{}'",
     "DELETE FROM log.events",
     "TRUNCATE log.events",
+    "UPDATE log.open_events SET payload = '{}'",
+    "DELETE FROM log.open_events",
+    "TRUNCATE log.open_events",
     "DELETE FROM log.settled_commands",
     "DELETE FROM log.heads",
 ];
@@ -105,7 +108,7 @@ async fn the_daemon_s_role_is_all_that_the_log_needs() {
 }
 
 /// An INSERT of the daemon's role that says of each column what it likes.
-const FORGERY: &str = "INSERT INTO log.events (sequence, transaction_id, version, recorded_at, schema_version, ordinal, category, \
+const FORGERY: &str = "INSERT INTO log.open_events (sequence, transaction_id, version, recorded_at, schema_version, ordinal, category, \
     stream_id, type, command_id, correlation_id, actor, payload, previous_hash, hash) OVERRIDING SYSTEM VALUE \
     VALUES (99, 1, 3, '1970-01-01', 1, 1, 'dataset', 'ds_1', 'DatasetRetried', 'c2', 'c', 'test', '{\"automatic\": false}', 'x', 'y')";
 
