@@ -16,6 +16,7 @@ mod jobs;
 mod kept;
 mod log_verify;
 mod output;
+mod progress_bar;
 mod projections;
 mod register;
 mod remove;

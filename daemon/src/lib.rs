@@ -14,6 +14,7 @@ pub mod log;
 pub mod migrate;
 pub mod outbox;
 pub mod postgres;
+pub mod progress;
 pub mod projector;
 pub mod queries;
 pub mod queue;

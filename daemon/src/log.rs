@@ -12,6 +12,7 @@ mod append;
 mod error;
 mod execute;
 mod guard;
+mod head;
 mod heads;
 mod read;
 mod row;
@@ -38,6 +39,7 @@ pub struct Log {
     asked: Arc<watch::Sender<u64>>,
     left: Arc<watch::Sender<u64>>,
     doubted: Arc<watch::Sender<u64>>,
+    verifying: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Log {
@@ -51,6 +53,7 @@ impl Log {
             asked: Arc::new(watch::Sender::new(0)),
             left: Arc::new(watch::Sender::new(0)),
             doubted: Arc::new(watch::Sender::new(0)),
+            verifying: Arc::default(),
         }
     }
 

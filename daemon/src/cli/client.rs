@@ -5,6 +5,7 @@ mod long_running;
 mod sse;
 
 pub(super) use job_stream::JobStream;
+pub(super) use long_running::Sign;
 pub(super) use sse::{EventStream, StreamEvent};
 
 use super::{

@@ -6,6 +6,7 @@ use super::{
     failure::Failure,
     format,
     output::Output,
+    progress_bar::LongWork,
     table::Table,
 };
 use hyper::Method;
@@ -128,11 +129,12 @@ async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
 
 async fn rebuild(client: &Client, read_model: &str, output: Output) -> Result<ExitCode, Failure> {
     let path = format!("/v1/projections/{}/rebuild", encode(read_model));
-    let rebuilt: Rebuilt = client
-        .long_running(&Method::POST, &path, |seconds| {
-            output.remark(format!("making {read_model} anew: {seconds:.0}s"));
-        })
-        .await?;
+    let mut work = LongWork::new(format!("making {read_model} anew"), output);
+    let rebuilt = client
+        .long_running(&Method::POST, &path, |sign| work.show(sign))
+        .await;
+    work.end();
+    let rebuilt: Rebuilt = rebuilt?;
     if output.is_json() {
         output.json(&rebuilt)?;
         return Ok(ExitCode::SUCCESS);

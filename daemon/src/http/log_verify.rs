@@ -1,11 +1,12 @@
 //! `/v1/log/verify`: whether the log is as it was written.
 
 use super::{AppState, Problem, long_running};
-use crate::log::VerifyError;
+use crate::{log::VerifyError, progress::Progress};
 use axum::{extract::State, http::StatusCode, response::Response};
+use tokio::sync::watch;
 
-/// Checks every event's hash and place. The answer is a stream of JSON lines: `{"working": {"seconds": …}}` each second, then
-/// `{"done": {"events": …, "streams": …}}`, or `{"problem": …}` with code `log_broken` and the first faulty row.
+/// Checks every event's hash and place. The answer is a stream of JSON lines: `{"working": {"seconds": …}}` each second, with
+/// `{"progress": {"done": …, "total": …, "unit": "events"}}`, then `{"done": {"events": …, "streams": …}}`, or `{"problem": …}` with code `log_broken` and the first faulty row.
 #[utoipa::path(
     get, path = "/v1/log/verify", tag = "log", operation_id = "verifyLog",
     responses(
@@ -15,8 +16,9 @@ use axum::{extract::State, http::StatusCode, response::Response};
 )]
 pub(super) async fn verify(State(state): State<AppState>) -> Result<Response, Problem> {
     let log = state.log().clone();
-    long_running::answer(&state, async move {
-        log.verify().await.map_err(|error| match error {
+    let (sender, progress) = watch::channel(Progress::default());
+    long_running::answer_telling(&state, progress, async move {
+        log.verify_telling(&sender).await.map_err(|error| match error {
             VerifyError::Broken(finding) => {
                 tracing::error!(%finding, "the log is not as it was written");
                 Problem::new(
@@ -28,6 +30,7 @@ pub(super) async fn verify(State(state): State<AppState>) -> Result<Response, Pr
                 )
             }
             VerifyError::Log(error) => error.into(),
+            error @ (VerifyError::Aside(_) | VerifyError::Form(_)) => Problem::internal(&error),
         })
     })
 }

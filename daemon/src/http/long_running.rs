@@ -2,6 +2,7 @@
 //! outcome.
 
 use super::{AppState, Problem};
+use crate::progress::Progress;
 use axum::{
     body::{Body, Bytes},
     http::header,
@@ -13,11 +14,14 @@ use std::{
     convert::Infallible,
     time::{Duration, Instant},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-/// A line of the stream: `working` any number of times, then `done` or `problem` once.
+/// A line of the stream: `working` and `progress` any number of times, then `done` or `problem` once.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line<T> {
@@ -26,6 +30,8 @@ pub(super) enum Line<T> {
         /// For so long already.
         seconds: f64,
     },
+    /// It is so far; after each `working` where it is known.
+    Progress(Progress),
     /// It is done.
     Done(T),
     /// It could not be done.
@@ -36,6 +42,19 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Streams the progress of `work`, which goes on even if nobody listens any more.
 pub(super) fn answer<T, F>(state: &AppState, work: F) -> Result<Response, Problem>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    answer_telling(state, watch::Sender::default().subscribe(), work)
+}
+
+/// As [`answer`], with how far it is each time: nothing as long as the total is 0.
+pub(super) fn answer_telling<T, F>(
+    state: &AppState,
+    progress: watch::Receiver<Progress>,
+    work: F,
+) -> Result<Response, Problem>
 where
     T: Serialize + Send + 'static,
     F: Future<Output = Result<T, Problem>> + Send + 'static,
@@ -56,24 +75,38 @@ where
         .in_current_span(),
     );
     let begin = Instant::now();
-    let lines = stream::unfold(Some(receiver), move |receiver| async move {
-        let mut receiver = receiver?;
-        let (line, rest) = match timeout(SIGN_OF_LIFE, &mut receiver).await {
+    let lines = stream::unfold(Some((receiver, progress)), move |state| async move {
+        let (mut receiver, progress) = state?;
+        let mut bytes = Vec::new();
+        let line = match timeout(SIGN_OF_LIFE, &mut receiver).await {
             Err(_) => {
                 let seconds = begin.elapsed().as_secs_f64();
-                (Line::Working { seconds }, Some(receiver))
+                write(&Line::<T>::Working { seconds }, &mut bytes)?;
+                let so_far = *progress.borrow();
+                if so_far.total > 0 {
+                    write(&Line::<T>::Progress(so_far), &mut bytes)?;
+                }
+                return Some((
+                    Ok::<_, Infallible>(Bytes::from(bytes)),
+                    Some((receiver, progress)),
+                ));
             }
-            Ok(Ok(Ok(outcome))) => (Line::Done(outcome), None),
-            Ok(Ok(Err(problem))) => (Line::Problem(problem), None),
-            Ok(Err(_)) => (Line::Problem(Problem::shutting_down()), None),
+            Ok(Ok(Ok(outcome))) => Line::Done(outcome),
+            Ok(Ok(Err(problem))) => Line::Problem(problem),
+            Ok(Err(_)) => Line::Problem(Problem::shutting_down()),
         };
-        let mut bytes = serde_json::to_vec(&line).ok()?;
-        bytes.push(b'\n');
-        Some((Ok::<_, Infallible>(Bytes::from(bytes)), rest))
+        write(&line, &mut bytes)?;
+        Some((Ok(Bytes::from(bytes)), None))
     });
     Ok((
         [(header::CONTENT_TYPE, "application/x-ndjson")],
         Body::from_stream(lines),
     )
         .into_response())
+}
+
+fn write<T: Serialize>(line: &Line<T>, bytes: &mut Vec<u8>) -> Option<()> {
+    serde_json::to_writer(&mut *bytes, line).ok()?;
+    bytes.push(b'\n');
+    Some(())
 }

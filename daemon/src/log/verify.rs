@@ -2,16 +2,42 @@
 //!
 //! Each event's hash covers all its columns and the hash of the event before it in its stream, so an altered event does not match its
 //! own hash, and one whose hash was altered as well does not match its successor. A version that is missing shows in the
-//! numbering. That a stream's end is missing shows in `log.heads`, where the daemon notes now and then how far each has got; what
-//! was removed from the end before it was noted cannot be seen. The hashes are computed here once more, by other code than
-//! the database's.
+//! numbering. That a stream's end is missing shows in `log.heads`, where the daemon notes now and then how far each has got, and in
+//! commands that were settled at a later version; what was removed from the end before it was noted cannot be seen, nor that the whole
+//! database was set back. The hashes are computed here once more, by other code than the database's.
+//!
+//! The log is looked at a segment at a time, a segment in parts, two parts at once, each row by row as it comes from the index. Of
+//! each stream of a segment its two ends are put aside on disk, and compared at the end ([`join`]). Memory: about 40 MB, however long
+//! the log is.
 
-mod hash;
+mod aside;
+mod copy;
+mod finding;
+mod join;
+mod noted;
+mod part;
+mod progress;
+mod row;
+mod settled;
+mod stretch;
+mod table;
 
-use super::{Log, LogError};
-use futures::TryStreamExt;
-use sqlx::{Row, postgres::PgRow};
-use std::fmt;
+pub use finding::{Fault, Finding, VerifyError};
+pub(in crate::log) use row::{Row, Rows};
+
+use super::Log;
+use crate::progress::Progress;
+use aside::Aside;
+use join::Joined;
+use noted::Note;
+use progress::Verifying;
+use sqlx::PgConnection;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use table::{Bounds, Part};
+use tokio::sync::{mpsc, watch};
 use tracing::instrument;
 
 /// A log without fault.
@@ -23,195 +49,208 @@ pub struct Verified {
     pub streams: u64,
     /// Notes of how far streams had got that were found kept.
     pub heads: u64,
+    /// Commands that caused nothing, none of which contradicts the log.
+    pub settled_commands: u64,
 }
 
-/// The first faulty row, in the order of streams and versions.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Finding {
-    /// The stream's kind.
-    pub category: String,
-    /// The stream.
-    pub stream_id: String,
-    /// Which version of it.
-    pub version: i64,
-    /// The row's sequence number; none when it is missing.
-    pub sequence: Option<i64>,
-    /// What is wrong.
-    pub fault: Fault,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "version {} of {} {}",
-            self.version, self.category, self.stream_id
-        )?;
-        if let Some(sequence) = self.sequence {
-            write!(f, " (sequence {sequence})")?;
-        }
-        write!(f, " {}", self.fault)
-    }
-}
-
-/// What can be wrong with an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// There is no row of this version.
-    Missing,
-    /// There is another row of this version.
-    Duplicate,
-    /// Its columns do not give its hash.
-    Altered,
-    /// It does not follow the event before it.
-    Unchained,
-    /// It stands in the log before the event that it follows.
-    Misplaced,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Missing => "is missing: it was removed",
-            Self::Duplicate => "is there twice: one was inserted behind the log's back",
-            Self::Altered => "was altered: its hash is that of other values",
-            Self::Unchained => "was not appended to the event that is now before it: one of the two was altered, removed or inserted",
-            Self::Misplaced => "stands before the event that it follows: its position was altered",
-        })
-    }
-}
-
-/// Why a log is not verified.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// It is not as it was written.
-    #[error("{0}")]
-    Broken(Finding),
-    /// It cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
+/// Where events of a range of transactions are. Segments come in the order of their transactions, which do not overlap.
+#[derive(Clone, Debug)]
+enum Segment {
+    /// In the table.
+    Table {
+        /// Which transactions.
+        bounds: Bounds,
+        /// Its events, about.
+        events: i64,
+    },
 }
 
 impl Log {
-    /// Looks at every event, in constant memory.
+    /// Looks at every event. See [`crate::log`] for what that shows and what it needs.
     ///
     /// # Errors
     /// [`VerifyError::Broken`] names the first faulty row.
-    #[instrument(name = "log.verify", skip_all)]
     pub async fn verify(&self) -> Result<Verified, VerifyError> {
-        let failed = || LogError::database("verify the log");
+        self.verify_telling(&watch::Sender::default()).await
+    }
+
+    /// As [`Self::verify`], telling how far it is.
+    ///
+    /// # Errors
+    /// As there.
+    #[instrument(name = "log.verify", skip_all)]
+    pub async fn verify_telling(
+        &self,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Verified, VerifyError> {
+        // One at a time is enough for the database.
+        let _turn = self.verifying.lock().await;
+        let (mut connection, snapshot) = table::snapshot(&self.pool).await?;
+        let total = table::estimate(&mut connection).await?;
+        let verifying = Verifying::new(progress, total.unsigned_abs(), None);
         let mut verified = Verified::default();
-        let mut before: Option<Link> = None;
-        // In one statement, hence in one snapshot; Postgres sends rows as fast as they are looked at.
-        let mut rows = sqlx::query(include_str!("verify/events.sql")).fetch(&self.pool);
-        while let Some(row) = rows.try_next().await.map_err(failed())? {
-            let link = Link::from_row(&row).map_err(failed())?;
-            let predecessor = before
-                .as_ref()
-                .filter(|before| before.is_same_stream(&link));
-            if predecessor.is_none() {
-                verified.streams += 1;
+        let mut stretches = Aside::default();
+        let mut lost = None;
+        for (n, segment) in (0..).zip(table::segments(&mut connection, total).await?) {
+            let checked = match segment {
+                Segment::Table { bounds, events } => {
+                    let parts = table::parts(&mut connection, bounds, events).await?;
+                    self.verify_table(&mut connection, &snapshot, &parts, n, &verifying)
+                        .await?
+                }
+            };
+            verified.events += checked.events;
+            verified.heads += checked.notes;
+            stretches
+                .append(checked.stretches)
+                .map_err(VerifyError::Aside)?;
+            if checked.lost.is_some() {
+                lost = checked.lost;
+                break;
             }
-            link.follow(predecessor).map_err(VerifyError::Broken)?;
-            verified.events += 1;
-            before = Some(link);
         }
-        drop(rows);
-        let mut lost = sqlx::query(include_str!("verify/heads.sql")).fetch(&self.pool);
-        while let Some(row) = lost.try_next().await.map_err(failed())? {
-            if let Some(finding) = lost_head(&row).map_err(failed())? {
-                return Err(VerifyError::Broken(finding));
-            }
-            verified.heads += 1;
-        }
+        let settled = match &lost {
+            None => settled::collect(&mut connection).await?,
+            Some(_) => Aside::default(),
+        };
+        let joined = blocking(move || join::join(stretches, settled, lost.as_ref())).await?;
+        let Joined {
+            streams, settled, ..
+        } = joined;
+        verified.streams = streams;
+        verified.settled_commands = settled;
+        verifying.finish(verified.events);
         Ok(verified)
     }
-}
 
-/// What of an event is compared with the next one of its stream.
-struct Link {
-    category: String,
-    stream_id: String,
-    version: i64,
-    sequence: i64,
-    transaction_id: i64,
-    previous_hash: Vec<u8>,
-    hash: Vec<u8>,
-    /// Of the columns as they are now.
-    computed: [u8; 32],
-}
-
-impl Link {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            category: row.try_get("category")?,
-            stream_id: row.try_get("stream_id")?,
-            version: row.try_get("version")?,
-            sequence: row.try_get("sequence")?,
-            transaction_id: row.try_get("transaction_id")?,
-            previous_hash: row.try_get("previous_hash")?,
-            hash: row.try_get("hash")?,
-            computed: hash::of(row)?,
-        })
-    }
-
-    fn is_same_stream(&self, other: &Self) -> bool {
-        self.category == other.category && self.stream_id == other.stream_id
-    }
-
-    fn follow(&self, predecessor: Option<&Self>) -> Result<(), Finding> {
-        let expected = predecessor.map_or(1, |before| before.version + 1);
-        if self.version > expected {
-            return Err(Finding {
-                version: expected,
-                sequence: None,
-                ..self.finding(Fault::Missing)
-            });
-        }
-        if self.version < expected {
-            return Err(self.finding(Fault::Duplicate));
-        }
-        if self.computed != *self.hash {
-            return Err(self.finding(Fault::Altered));
-        }
-        let chained = match predecessor {
-            None => self.previous_hash == [0; 32],
-            Some(before) => self.previous_hash == before.hash,
+    /// Looks at the parts of a segment that is in the table, on this connection and another one, where one is to be had.
+    async fn verify_table(
+        &self,
+        connection: &mut PgConnection,
+        snapshot: &str,
+        parts: &[Part],
+        segment: u32,
+        verifying: &Verifying,
+    ) -> Result<part::Checked, VerifyError> {
+        let work = Mutex::new(Work::default());
+        let other = async {
+            if parts.len() < 2 {
+                return;
+            }
+            let joined = table::join_snapshot(&self.pool, snapshot);
+            if let Ok(Ok(mut other)) = tokio::time::timeout(SECOND_CONNECTION, joined).await {
+                verify_parts(&mut other, parts, segment, verifying, &work).await;
+            }
         };
-        if !chained {
-            return Err(self.finding(Fault::Unchained));
-        }
-        let position = |link: &Self| (link.transaction_id, link.sequence);
-        if predecessor.is_some_and(|before| position(before) >= position(self)) {
-            return Err(self.finding(Fault::Misplaced));
-        }
-        Ok(())
-    }
-
-    fn finding(&self, fault: Fault) -> Finding {
-        Finding {
-            category: self.category.clone(),
-            stream_id: self.stream_id.clone(),
-            version: self.version,
-            sequence: Some(self.sequence),
-            fault,
+        tokio::join!(
+            verify_parts(connection, parts, segment, verifying, &work),
+            other
+        );
+        let work = work.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match work.failed {
+            Some((_, error)) => Err(error),
+            None => Ok(part::Checked {
+                lost: work.lost.map(|(_, note)| note),
+                ..work.checked
+            }),
         }
     }
 }
 
-fn lost_head(row: &PgRow) -> Result<Option<Finding>, sqlx::Error> {
-    let sequence: Option<i64> = row.try_get("sequence")?;
-    let fault = match sequence {
-        None => Fault::Missing,
-        Some(_) if row.try_get("same")? => return Ok(None),
-        Some(_) => Fault::Altered,
-    };
-    Ok(Some(Finding {
-        category: row.try_get("category")?,
-        stream_id: row.try_get("stream_id")?,
-        version: row.try_get("version")?,
-        sequence,
-        fault,
-    }))
+/// So long a second connection is waited for.
+const SECOND_CONNECTION: Duration = Duration::from_secs(2);
+
+/// Parts that are looked at by two at once, and what came of it.
+#[derive(Default)]
+struct Work {
+    /// Parts that somebody has taken.
+    taken: usize,
+    checked: part::Checked,
+    /// The first part in which something is wrong: those before it are looked at to their end, those after it are not.
+    failed: Option<(usize, VerifyError)>,
+    lost: Option<(usize, Note)>,
+}
+
+impl Work {
+    fn end(&self) -> usize {
+        let failed = self.failed.as_ref().map_or(usize::MAX, |(n, _)| *n);
+        self.lost.as_ref().map_or(failed, |(n, _)| failed.min(*n))
+    }
+
+    fn take(&mut self, parts: &[Part]) -> Option<(usize, Part)> {
+        let n = self.taken;
+        let part = parts.get(n).filter(|_| n < self.end())?;
+        self.taken += 1;
+        Some((n, part.clone()))
+    }
+
+    fn put(&mut self, n: usize, outcome: Result<part::Checked, VerifyError>) {
+        let merged = outcome.and_then(|checked| {
+            self.checked.events += checked.events;
+            self.checked.notes += checked.notes;
+            if let Some(note) = checked.lost
+                && n < self.end()
+            {
+                self.lost = Some((n, note));
+            }
+            self.checked
+                .stretches
+                .append(checked.stretches)
+                .map_err(VerifyError::Aside)
+        });
+        if let Err(error) = merged
+            && n < self.end()
+        {
+            self.lost = None;
+            self.failed = Some((n, error));
+        }
+    }
+}
+
+async fn verify_parts(
+    connection: &mut PgConnection,
+    parts: &[Part],
+    segment: u32,
+    verifying: &Verifying,
+    work: &Mutex<Work>,
+) {
+    let work = || work.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let Some((n, part)) = work().take(parts) else {
+            return;
+        };
+        let outcome = verify_part(connection, &part, segment, verifying).await;
+        let is_over = outcome.is_err();
+        work().put(n, outcome);
+        if is_over {
+            // In the middle of a copy, perhaps; and nothing after this part counts.
+            return;
+        }
+    }
+}
+
+async fn verify_part(
+    connection: &mut PgConnection,
+    part: &Part,
+    segment: u32,
+    verifying: &Verifying,
+) -> Result<part::Checked, VerifyError> {
+    let notes = table::notes(connection, part).await?;
+    let (sender, receiver) = mpsc::channel(table::PIECES);
+    let verifying = verifying.clone();
+    let checked = blocking(move || {
+        let mut rows = copy::CopiedRows::new(table::Received(receiver));
+        part::check(&mut rows, notes, segment, &verifying)
+    });
+    let (checked, ()) = tokio::join!(checked, table::send_rows(connection, part, sender));
+    checked
+}
+
+/// Does what keeps a processor busy where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VerifyError> + Send + 'static,
+) -> Result<T, VerifyError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(VerifyError::Aside(std::io::Error::other(panic))))
 }

@@ -10,17 +10,35 @@ use serde::{Deserialize, de::DeserializeOwned};
 #[serde(rename_all = "snake_case")]
 enum Line<T> {
     Working { seconds: f64 },
+    Progress(Progress),
     Done(T),
     Problem(Problem),
 }
 
+/// How far the daemon says that it is.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+pub(in crate::cli) struct Progress {
+    pub(in crate::cli) done: u64,
+    pub(in crate::cli) total: u64,
+    pub(in crate::cli) unit: String,
+}
+
+/// A sign of life of long work.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cli) enum Sign {
+    /// It has been going on for so many seconds.
+    Working(f64),
+    /// It is so far.
+    Progress(Progress),
+}
+
 impl Client {
-    /// Asks for something that takes long, saying how long it has been taking.
+    /// Asks for something that takes long, saying how long it has been taking and how far it is.
     pub(in crate::cli) async fn long_running<T: DeserializeOwned>(
         &self,
         method: &Method,
         path: &str,
-        working: impl Fn(f64),
+        mut sign: impl FnMut(Sign),
     ) -> Result<T, Failure> {
         let mut body = self.stream(method, path, &[]).await?.into_body();
         let mut buffer = Vec::new();
@@ -31,7 +49,8 @@ impl Client {
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
                 match serde_json::from_slice::<Line<T>>(&line) {
-                    Ok(Line::Working { seconds }) => working(seconds),
+                    Ok(Line::Working { seconds }) => sign(Sign::Working(seconds)),
+                    Ok(Line::Progress(progress)) => sign(Sign::Progress(progress)),
                     Ok(Line::Done(outcome)) => return Ok(outcome),
                     Ok(Line::Problem(problem)) => {
                         return Err(Failure::failed(&problem.code, problem.detail));
