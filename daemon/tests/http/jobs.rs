@@ -421,7 +421,10 @@ async fn the_list_of_jobs_is_read_through_its_index() {
     .await
     .unwrap();
     let plan = plan.join("\n");
-    assert!(plan.contains("open_events_transaction_id_sequence_idx"), "{plan}");
+    assert!(
+        plan.contains("open_events_transaction_id_sequence_idx"),
+        "{plan}"
+    );
     assert!(plan.contains("stream_version"), "{plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }

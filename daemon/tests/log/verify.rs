@@ -112,11 +112,30 @@ async fn an_altered_column_is_found_whichever_it_is() {
     for column in columns {
         assert!(altered.iter().any(|(name, ..)| *name == column), "{column}");
     }
+    let log = filled_log().await;
+    tamper(
+        &log,
+        "CREATE TABLE kept AS SELECT * FROM log.events WHERE stream_id = 'ds_2' AND version = 4",
+    )
+    .await;
     for (column, value, version, fault) in altered {
         let statement = format!(
             "UPDATE log.events SET {column} = {value} WHERE stream_id = 'ds_2' AND version = 4"
         );
-        assert_found(&statement, "ds_2", version, fault).await;
+        tamper(&log, &statement).await;
+        let found = finding(&log).await;
+        assert_eq!(
+            (found.stream_id.as_str(), found.version, found.fault),
+            ("ds_2", version, fault),
+            "{statement}"
+        );
+        tamper(
+            &log,
+            "DELETE FROM log.events WHERE command_id IN (SELECT command_id FROM kept UNION SELECT 'another') \
+                OR sequence IN (SELECT sequence FROM kept); INSERT INTO log.events SELECT * FROM kept",
+        )
+        .await;
+        log.verify().await.unwrap();
     }
 }
 

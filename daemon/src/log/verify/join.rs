@@ -48,13 +48,8 @@ pub(super) fn join(
         if lost_key.as_deref() == Some(stretch.key()) {
             lost_has = stretch.last.version;
         }
-        let is_same = before
-            .as_ref()
-            .is_some_and(|before| before.key() == stretch.key());
-        if !is_same {
-            if let Some(before) = before.take() {
-                end(&before, &mut settled, &mut joined)?;
-            }
+        if let Some(before) = before.take_if(|before| before.key() != stretch.key()) {
+            end(&before, &mut settled, &mut joined)?;
         }
         stretch.follow(before.as_ref())?;
         let at_head = before.and_then(|before| before.at_head);

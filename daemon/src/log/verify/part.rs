@@ -32,10 +32,8 @@ pub(super) fn check(
     let mut text = Vec::new();
     let mut current: Option<Stretch> = None;
     while let Some(row) = rows.next()? {
-        if current.as_ref().is_none_or(|stretch| !stretch.is_of(&row)) {
-            if let Some(stretch) = current.take() {
-                finish(&stretch, &notes, &mut checked)?;
-            }
+        if let Some(stretch) = current.take_if(|stretch| !stretch.is_of(&row)) {
+            finish(&stretch, &notes, &mut checked)?;
         }
         let before = current.as_ref().map(|stretch| &stretch.last);
         let link = look(&row, before, segment, &mut text)?;
