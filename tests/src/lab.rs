@@ -6,7 +6,7 @@ mod processes;
 
 pub use daemon::Daemon;
 pub use history::StoredEvent;
-pub use processes::{signal, trainers_of, wait_for_no_trainer, wait_for_trainer};
+pub use processes::{signal, trainers_below, trainers_of, wait_for_no_trainer, wait_for_trainer};
 
 use crate::postgres::{Cluster, TestDatabase};
 use serde_json::Value;
@@ -47,12 +47,17 @@ impl Lab {
 
     /// The same on a given server.
     pub async fn on(cluster: Cluster) -> Self {
-        let database = cluster.database().await;
-        let pool = database.pool().await;
         let state = tempfile::Builder::new()
             .prefix("lab")
             .tempdir()
             .expect("a temporary directory");
+        Self::of(cluster, state).await
+    }
+
+    /// The same on a server and in a state directory of the caller's choice.
+    pub async fn of(cluster: Cluster, state: TempDir) -> Self {
+        let database = cluster.database().await;
+        let pool = database.pool().await;
         let settings = [
             ("RUNNER__HEARTBEAT_INTERVAL_SECONDS", "0.1"),
             ("RUNNER__HEARTBEAT_TIMEOUT_SECONDS", "3"),
@@ -120,6 +125,19 @@ impl Lab {
     /// Starts a daemon and waits until it is ready.
     pub fn start(&self) -> Daemon {
         Daemon::start(self.command(self.state()), self.state())
+    }
+
+    /// What makes the command of a daemon, again and again, for whoever starts it otherwise.
+    pub(crate) fn serve_again(&self) -> Box<dyn Fn() -> Command + Send + Sync> {
+        let (state, settings) = (self.state().to_owned(), self.settings.clone());
+        Box::new(move || {
+            let mut command = Command::new(program("trainmaster"));
+            command
+                .arg("serve")
+                .env("TRAINMASTER_STATE_DIR", &state)
+                .envs(settings.iter().map(|(key, value)| (key, value)));
+            command
+        })
     }
 
     /// Starts a daemon with a state directory of its own that shares the runs of this lab's.
@@ -230,7 +248,7 @@ impl Lab {
 }
 
 /// The `id` of an answer.
-fn id_of(answer: &Value) -> String {
+pub(crate) fn id_of(answer: &Value) -> String {
     answer["id"]
         .as_str()
         .unwrap_or_else(|| panic!("an id in {answer}"))
@@ -244,15 +262,15 @@ fn id_of(answer: &Value) -> String {
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program's path");
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .expect("target/<profile>/deps/<test>");
-    let path = folder.join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build --workspace --bins` first",
-        path.display()
-    );
-    path
+    // Of target/<profile>/deps/<test>, or of target/<profile>/<program>.
+    let folders = || test.ancestors().skip(1).take(2);
+    folders()
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| {
+            panic!(
+                "{name} is not beside {}: run `cargo build --workspace --bins` first",
+                test.display()
+            )
+        })
 }

@@ -5,7 +5,16 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
 };
-use trainmaster_domain::run::{control::Control, journal::Heartbeat, spec::RunSpec};
+use trainmaster_domain::{
+    Lease,
+    run::{control::Control, journal::Heartbeat, spec::RunSpec},
+};
+
+/// What is written beside, for a lease: the spec, and the trainer's heartbeat.
+const STAGED_SPEC: &str = ".spec.json.";
+const STAGED_HEARTBEAT: &str = ".heartbeat.";
+/// How the names of directories end that a trainer has not finished.
+const UNFINISHED: &str = ".partial";
 
 /// A run directory, as `trainmaster_domain::run` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +57,13 @@ impl RunDirectory {
     /// # Errors
     /// What the file system says.
     pub fn stage_spec(&self, spec: &RunSpec) -> io::Result<StagedSpec> {
-        let path = self.path.join(format!(".spec.json.{}", spec.lease));
-        write(&path, &serde_json::to_vec_pretty(spec)?)?;
-        Ok(StagedSpec { path })
+        let content = serde_json::to_vec_pretty(spec)?;
+        // Made first: it removes what a full disk lets be written only in part.
+        let staged = StagedSpec {
+            path: self.path.join(format!("{STAGED_SPEC}{}", spec.lease)),
+        };
+        write(&staged.path, &content)?;
+        Ok(staged)
     }
 
     /// Replaces `spec.json` by what was written beside it.
@@ -80,6 +93,24 @@ impl RunDirectory {
         }
     }
 
+    /// Removes what was written beside under this lease and earlier ones, and never got its name: whoever wrote it was killed meanwhile.
+    pub fn remove_staged(&self, lease: Lease) {
+        remove_from(&self.path, |name| {
+            [STAGED_SPEC, STAGED_HEARTBEAT].iter().any(|prefix| {
+                name.strip_prefix(prefix)
+                    .and_then(|rest| rest.parse().ok())
+                    .is_some_and(|of: u64| of <= lease.0)
+            })
+        });
+    }
+
+    /// Removes what a trainer has not finished, once it is certain that none is at it.
+    pub fn remove_unfinished(&self) {
+        for directory in [&self.path, &self.path.join("checkpoints")] {
+            remove_from(directory, |name| name.ends_with(UNFINISHED));
+        }
+    }
+
     /// The last sign of life; none when there is none or it cannot be read at this moment.
     #[must_use]
     pub fn heartbeat(&self) -> Option<Heartbeat> {
@@ -90,8 +121,21 @@ impl RunDirectory {
     /// Written beside, synced, renamed.
     fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let beside = self.path.join(format!(".{name}.new"));
-        write(&beside, content)?;
-        fs::rename(&beside, self.path.join(name))
+        let replaced =
+            write(&beside, content).and_then(|()| fs::rename(&beside, self.path.join(name)));
+        if replaced.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        replaced
+    }
+}
+
+/// What cannot be removed stays: nobody reads it.
+fn remove_from(directory: &Path, is_left_over: impl Fn(&str) -> bool) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(&is_left_over) {
+            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+        }
     }
 }
 
@@ -119,7 +163,38 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainmaster_domain::{Lease, run::control::Request};
+    use trainmaster_domain::run::control::Request;
+
+    #[test]
+    fn what_was_written_beside_and_never_got_its_name_goes_but_not_that_of_a_later_lease() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(folder.path());
+        let write = |name: &str| fs::write(folder.path().join(name), "{").unwrap();
+        for name in [
+            ".spec.json.2",
+            ".heartbeat.1",
+            ".spec.json.3",
+            ".heartbeat.3",
+            "heartbeat",
+        ] {
+            write(name);
+        }
+        fs::create_dir_all(folder.path().join("checkpoints/10-2.77.partial")).unwrap();
+        fs::create_dir_all(folder.path().join("checkpoints/10-2")).unwrap();
+        directory.remove_staged(Lease(2));
+        directory.remove_unfinished();
+        let mut left: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [".heartbeat.3", ".spec.json.3", "checkpoints", "heartbeat"]
+        );
+        assert!(folder.path().join("checkpoints/10-2").is_dir());
+        assert!(!folder.path().join("checkpoints/10-2.77.partial").exists());
+    }
 
     #[test]
     fn a_request_replaces_the_one_before_and_can_be_withdrawn() {

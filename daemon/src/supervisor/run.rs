@@ -142,6 +142,9 @@ impl Supervision {
         };
         let (stream, lease) = (&self.run.stream, self.run.lease);
         debug!(%stream, %lease, ?ending, "done with a run");
+        if !matches!(ending, Ending::HandedOver) {
+            self.run.directory.remove_staged(lease);
+        }
         if !matches!(ending, Ending::HandedOver)
             && let Err(error) = self
                 .dispatcher
@@ -440,6 +443,13 @@ impl Supervision {
             }
         }
         let (stream, lease) = (&self.run.stream, self.run.lease);
+        // Before the log knows: afterwards another attempt may be at it.
+        if self.local
+            && (self.exit.is_some() || self.run.process.is_none())
+            && matches!(ending, Ending::Lost(..) | Ending::OverduePause)
+        {
+            self.run.directory.remove_unfinished();
+        }
         let log = &self.dispatcher.log;
         let heard = match &ending {
             Ending::Lost(reason, message) => {

@@ -10,6 +10,17 @@ use std::{
 #[must_use]
 pub fn trainers_of(run_directory: &Path) -> Vec<u32> {
     let wanted = run_directory.to_string_lossy();
+    trainers(|word| word == wanted)
+}
+
+/// The process ids of the trainers that work on runs in a directory.
+#[must_use]
+pub fn trainers_below(runs: &Path) -> Vec<u32> {
+    trainers(|word| Path::new(word).starts_with(runs))
+}
+
+/// The process ids of the trainers that were started with a word.
+fn trainers(is_wanted: impl Fn(&str) -> bool) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return vec![];
     };
@@ -22,7 +33,7 @@ pub fn trainers_of(run_directory: &Path) -> Vec<u32> {
                 .split(|byte| *byte == 0)
                 .map(String::from_utf8_lossy);
             let is_trainer = words.next()?.ends_with("trainmaster-trainer");
-            (is_trainer && words.any(|word| word == wanted)).then_some(pid)
+            (is_trainer && words.any(|word| is_wanted(&word))).then_some(pid)
         })
         .collect()
 }

@@ -25,6 +25,8 @@ pub struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
     databases: AtomicU32,
+    /// What the server's environment has besides this process'.
+    environment: Vec<(String, String)>,
     /// Stops the server and removes the directory as soon as its standard input ends: when this value is dropped, and
     /// also when this process dies of whatever.
     watcher: Child,
@@ -50,9 +52,18 @@ impl Cluster {
     /// As [`Cluster::start`].
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_in(&env::temp_dir(), settings, &[])
+    }
+
+    /// A running cluster below a directory, with the given settings (`name=value`) and with more in its environment.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    #[must_use]
+    pub fn start_in(parent: &Path, settings: &[&str], environment: &[(&str, &str)]) -> Self {
         let account = Account::find();
         let programs = binaries::directory();
-        let directory = private_directory(account);
+        let directory = private_directory(account, parent);
         let watcher = watch(account, &programs, &directory);
         let template = template(account, &programs);
         run(account
@@ -77,6 +88,10 @@ impl Cluster {
             programs,
             directory,
             databases: AtomicU32::new(0),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             watcher,
         };
         cluster.boot();
@@ -131,6 +146,16 @@ impl Cluster {
             .arg(self.directory.join("server.log")));
     }
 
+    /// Whether the server runs: a full disk may have ended it.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.pg_ctl("status")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
     /// Stops the server as a power cut would, without a checkpoint; every connection breaks.
     ///
     /// # Panics
@@ -142,6 +167,7 @@ impl Cluster {
     fn pg_ctl(&self, action: &str) -> Command {
         let mut command = self.account.command(self.programs.join("pg_ctl"));
         command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .args([action, "-s", "-w", "-t", "60", "-D"])
             .arg(self.directory.join("data"));
         command
@@ -163,10 +189,10 @@ impl Drop for Cluster {
 }
 
 /// A directory of 0700 that belongs to `account`, with a name short enough for a socket.
-fn private_directory(account: Account) -> PathBuf {
+fn private_directory(account: Account, parent: &Path) -> PathBuf {
     let directory = tempfile::Builder::new()
         .prefix("trainmaster-")
-        .tempdir()
+        .tempdir_in(parent)
         .expect("cannot make a temporary directory")
         .keep();
     chown(&directory, Some(account.uid), Some(account.gid))
