@@ -272,10 +272,8 @@ impl CommandError {
             Self::Job(JobRefusal::Value { .. }) => "invalid_field",
             Self::Job(_) => "not_allowed",
             Self::Conflict { .. } => "conflict",
-            Self::Log(_)
-            | Self::ReadModel { .. }
-            | Self::Text { .. }
-            | Self::Unrepresentable(_) => "internal",
+            Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => "internal",
+            Self::Text { .. } => "text_not_kept",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -335,11 +333,8 @@ impl CommandError {
             | Self::Model(_)
             | Self::Training(_)
             | Self::Conflict { .. } => Kind::Refused,
-            Self::Log(_)
-            | Self::ReadModel { .. }
-            | Self::Text { .. }
-            | Self::Unrepresentable(_) => Kind::Internal,
-            Self::ShuttingDown => Kind::Unavailable,
+            Self::Log(_) | Self::ReadModel { .. } | Self::Unrepresentable(_) => Kind::Internal,
+            Self::ShuttingDown | Self::Text { .. } => Kind::Unavailable,
         }
     }
 

@@ -162,6 +162,35 @@ async fn the_text_of_a_request_is_kept_and_its_source_is_custom() {
 }
 
 #[tokio::test]
+async fn a_text_that_cannot_be_kept_is_asked_for_again_and_leaves_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    // A file stands where the directory is to be, as little to be written into as a full disk.
+    let datasets = state.path().join("datasets");
+    std::fs::write(&datasets, "").unwrap();
+    let options = HttpOptions {
+        datasets_directory: Some(datasets.clone()),
+        ..patient()
+    };
+    let interface = Interface::over(TestDatabase::new().await, options).await;
+    let model = interface.model().await;
+    let body = json!({ "text": "Call me Ishmael.", "name": "whale", "tokenizer_model": model });
+    let answer = interface.post("/v1/datasets", body.clone()).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (503, "text_not_kept"),
+        "{answer:?}"
+    );
+    std::fs::remove_file(&datasets).unwrap();
+    let answer = interface.post("/v1/datasets", body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let path = interface.get("/v1/datasets/whale").await.body["file_path"].clone();
+    let raw = std::path::Path::new(path.as_str().unwrap())
+        .parent()
+        .unwrap();
+    assert_eq!(std::fs::read_dir(raw).unwrap().count(), 1, "nothing beside");
+}
+
+#[tokio::test]
 async fn a_dataset_is_tokenised_for_a_second_model_and_then_trained_on_with_either() {
     let interface = Interface::new().await;
     let (_, dataset) = interface.model_and_dataset().await;

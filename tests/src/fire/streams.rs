@@ -121,7 +121,10 @@ pub(super) fn check(events: &[Recorded], ledger: &Ledger) {
 fn check_leases(events: &[&Recorded], fault: &dyn Fn(&'static str, String)) {
     let (mut lease, mut is_over) = (0, true);
     let mut heard = BTreeSet::new();
+    let mut before = "";
     for event in events {
+        let after_a_loss =
+            std::mem::replace(&mut before, &event.event_type).ends_with("LeaseExpired");
         let Some(said) = event.payload.get("lease").and_then(Value::as_u64) else {
             continue;
         };
@@ -145,7 +148,17 @@ fn check_leases(events: &[&Recorded], fault: &dyn Fn(&'static str, String)) {
                 format!("{} of {said} under {lease}", event.event_type),
             );
         }
-        if is_over && !event.event_type.ends_with("Pruned") {
+        // What rests or waits is ended by a command: no line of any journal says so.
+        let by_command = event.payload.get("seq").and_then(Value::as_u64) == Some(0)
+            && ["Stopped", "Cancelled"]
+                .iter()
+                .any(|end| event.event_type.ends_with(end));
+        // With its last attempt lost, a run is given up.
+        let given_up = after_a_loss
+            && ["Errored", "Failed"]
+                .iter()
+                .any(|end| event.event_type.ends_with(end));
+        if is_over && !by_command && !given_up && !event.event_type.ends_with("Pruned") {
             fault(
                 "an attempt ends once",
                 format!("{} after its end", event.event_type),
@@ -211,6 +224,20 @@ mod tests {
             ("TrainingDeleted", 0, 0),
         ];
         assert_eq!(found(&life), [""; 0]);
+    }
+
+    #[test]
+    fn what_waits_after_a_loss_may_be_stopped_or_given_up() {
+        let life = [
+            ("TrainingQueued", 0, 0),
+            ("TrainingClaimed", 1, 0),
+            ("TrainingLeaseExpired", 1, 0),
+            ("TrainingRetried", 0, 0),
+            ("TrainingStopped", 1, 0),
+        ];
+        assert_eq!(found(&life), [""; 0]);
+        let given_up = [&life[..3], &[("TrainingErrored", 1, 0)]].concat();
+        assert_eq!(found(&given_up), [""; 0]);
     }
 
     #[test]

@@ -146,6 +146,18 @@ impl Cluster {
             .arg(self.directory.join("server.log")));
     }
 
+    /// Begins to start the server after [`Cluster::stop`], and does not wait for it. It may fail: the disk may be full.
+    pub fn begin_to_boot(&self) {
+        let _ = self
+            .pg_ctl("start")
+            .args(["-W", "-l"])
+            .arg(self.directory.join("server.log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+
     /// Whether the server runs: a full disk may have ended it.
     #[must_use]
     pub fn is_running(&self) -> bool {

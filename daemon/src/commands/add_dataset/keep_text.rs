@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 use trainmaster_domain::dataset::Downloaded;
+use ulid::Ulid;
 
 /// Writes the text into the directory `raw`, which is made. Blocks.
 pub(super) fn keep_text(raw: &Path, text: &str) -> Result<Downloaded, CommandError> {
@@ -34,10 +35,18 @@ pub(super) fn keep_text(raw: &Path, text: &str) -> Result<Downloaded, CommandErr
 
 fn write(raw: &Path, path: &Path, text: &str) -> io::Result<()> {
     fs::create_dir_all(raw)?;
-    let beside = raw.join(".text.txt.partial");
-    let mut file = File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    // The same request may come twice at once: each writes a file of its own, and either is the text.
+    let beside = raw.join(format!(".text.txt.{}.partial", Ulid::generate()));
+    let written = write_synced(&beside, text).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written?;
     File::open(raw)?.sync_all()
+}
+
+fn write_synced(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
