@@ -33,6 +33,10 @@ pub use report::Report;
 use round::Campaign;
 use std::{
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -53,6 +57,8 @@ pub struct Options {
     pub fresh_every: u64,
     /// What led to a violation is kept in a file of this directory.
     pub save: Option<PathBuf>,
+    /// Set, it makes the round in hand the last one.
+    pub stop: Arc<AtomicBool>,
     /// Whether to say what each round does, as it does it.
     pub talk: bool,
 }
@@ -67,6 +73,7 @@ impl Default for Options {
             whole_every: 5,
             fresh_every: 50,
             save: None,
+            stop: Arc::default(),
             talk: false,
         }
     }
@@ -84,7 +91,8 @@ pub async fn run(options: &Options) -> Report {
     };
     let mut campaign: Option<Campaign> = None;
     let mut rounds_here = 0;
-    while report.rounds < options.rounds && begun.elapsed() < options.duration {
+    let is_over = || begun.elapsed() >= options.duration || options.stop.load(Ordering::Relaxed);
+    while report.rounds < options.rounds && !is_over() {
         let current = match &mut campaign {
             Some(campaign) => campaign,
             None => {
@@ -99,7 +107,9 @@ pub async fn run(options: &Options) -> Report {
         rounds_here += 1;
         let is_last = report.rounds >= options.rounds || rounds_here >= options.fresh_every;
         let whole = is_last || report.rounds.is_multiple_of(options.whole_every.max(1));
-        let is_sound = current.round(seed, options, whole, &mut report).await;
+        let is_sound = current
+            .round(seed, options, (whole, is_last), &mut report)
+            .await;
         // What is broken would be found broken in each round from now on.
         if !is_sound || rounds_here >= options.fresh_every {
             campaign = None;

@@ -2,8 +2,10 @@
 
 mod keep_text;
 
-use super::{Accepted, Caller, CommandError, Commands, DataFromHub, caller::digest, source, text};
-use keep_text::keep_text;
+use super::{
+    Accepted, Caller, CommandError, Commands, DataFromHub, ErrorKind, caller::digest, source, text,
+};
+use keep_text::{discard_text, keep_text};
 use serde::{Deserialize, Serialize};
 use trainmaster_domain::{
     dataset::{Dataset, DatasetCommand, DatasetSource, Downloaded, Registered},
@@ -88,6 +90,7 @@ impl Commands {
             context_length: command.context_length.unwrap_or(DEFAULT_CONTEXT_LENGTH),
             hub,
         };
+        let mut kept = None;
         let register = match (&command.path, &command.text, &command.hub) {
             (Some(path), None, None) => {
                 let path = path.clone();
@@ -121,6 +124,7 @@ impl Commands {
                     });
                 };
                 let raw = directory.join(id.as_str()).join("raw");
+                kept = Some(raw.clone());
                 let text = text.clone();
                 let files = tokio::task::spawn_blocking(move || keep_text(&raw, &text))
                     .await
@@ -143,8 +147,20 @@ impl Commands {
                 });
             }
         };
-        self.execute::<Dataset>(id.as_str(), register, caller, ROUTE, Some(&content))
-            .await
+        let executed = self
+            .execute::<Dataset>(id.as_str(), register, caller, ROUTE, Some(&content))
+            .await;
+        if let (Some(raw), Err(error)) = (kept, &executed)
+            && !matches!(error.kind(), ErrorKind::Internal | ErrorKind::Unavailable)
+            && self
+                .log()
+                .load::<Dataset>(id.as_str())
+                .await
+                .is_ok_and(|loaded| loaded.version == 0)
+        {
+            let _ = tokio::task::spawn_blocking(move || discard_text(&raw)).await;
+        }
+        executed
     }
 
     /// The id of a model whose tokenizer can be expected to be there.

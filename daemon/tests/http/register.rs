@@ -181,6 +181,7 @@ async fn a_text_that_cannot_be_kept_is_asked_for_again_and_leaves_nothing() {
         "{answer:?}"
     );
     std::fs::remove_file(&datasets).unwrap();
+    std::fs::create_dir(&datasets).unwrap();
     let answer = interface.post("/v1/datasets", body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     let path = interface.get("/v1/datasets/whale").await.body["file_path"].clone();

@@ -1,7 +1,12 @@
 //! Puts a lab under fire, for as long as one likes.
 
 use clap::Parser;
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use trainmaster_tests::fire::{self, KINDS, Kind, Options};
 
 /// Clients ask a real daemon for whatever they like while its surroundings break; afterwards what was promised must be true.
@@ -74,13 +79,23 @@ fn main() -> ExitCode {
         fresh_every: arguments.fresh_every,
         save: arguments.save,
         talk: true,
+        ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
     let report = match runtime {
-        Ok(runtime) => runtime.block_on(fire::run(&options)),
+        Ok(runtime) => {
+            let stop = Arc::clone(&options.stop);
+            runtime.spawn(async move {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    eprintln!("ending after this round");
+                    stop.store(true, Ordering::Relaxed);
+                }
+            });
+            runtime.block_on(fire::run(&options))
+        }
         Err(error) => {
             eprintln!("no runtime: {error}");
             return ExitCode::FAILURE;

@@ -115,6 +115,12 @@ impl Client {
                         format!("{method} {path}: {answer:?}"),
                     );
                 }
+                if answer.status == 400 || code == "invalid_body" {
+                    self.ledger.violation(
+                        "clients speak the interface's language",
+                        format!("{method} {path}: {}", answer.body),
+                    );
+                }
                 if answer.status == 500 {
                     self.ledger.violation(
                         "no fault of the surroundings is an internal error",

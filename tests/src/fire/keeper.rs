@@ -4,6 +4,7 @@ use super::ledger::Ledger;
 use crate::lab::signal;
 use std::{
     fs::File,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -125,7 +126,9 @@ impl Kept {
             let (Ok(log), Ok(errors)) = (log, File::options().append(true).open(&self.log)) else {
                 return true;
             };
+            // Of a group of its own: an interrupt from the terminal is for the harness.
             state.child = (self.start)()
+                .process_group(0)
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(errors)

@@ -26,6 +26,8 @@ pub(super) struct Campaign {
     position: (i64, i64),
     log_bytes: u64,
     results: BTreeMap<u64, (String, String)>,
+    /// Whether a client has given up on a text that it sent.
+    orphans: bool,
 }
 
 impl Campaign {
@@ -37,6 +39,7 @@ impl Campaign {
             position: (0, 0),
             log_bytes: 0,
             results: BTreeMap::new(),
+            orphans: false,
         }
     }
 
@@ -62,14 +65,13 @@ impl Campaign {
         &mut self,
         seed: u64,
         options: &Options,
-        whole: bool,
+        (whole, is_last): (bool, bool),
         report: &mut Report,
     ) -> bool {
         let ledger = Arc::new(Ledger::new());
         let plan = Plan::of(seed, &options.faults);
         self.trouble(seed, &plan, &ledger, report).await;
-        inject::lift_all(&self.arena).await;
-        ledger.note("all faults are lifted, all clients have their answers");
+        ledger.note("all clients have their answers");
         match settle(&self.arena).await {
             Ok(took) => {
                 ledger.note("settled");
@@ -77,7 +79,7 @@ impl Campaign {
             }
             Err(left) => ledger.violation("everything that was queued ends", left.join("; ")),
         }
-        if let Err(error) = self.reckon(&ledger, whole, report).await {
+        if let Err(error) = self.reckon(&ledger, (whole, is_last), report).await {
             ledger.violation(
                 "the database works when it is left alone",
                 error.to_string(),
@@ -113,6 +115,9 @@ impl Campaign {
                 };
                 *counts.entry(fault.kind).or_default() += 1;
             }
+            // Some clients still wait for their answers.
+            inject::lift_all(&self.arena).await;
+            ledger.note("all faults are lifted");
         };
         let clients = async {
             while let Some(client) = clients.join_next().await {
@@ -125,7 +130,7 @@ impl Campaign {
     async fn reckon(
         &mut self,
         ledger: &Ledger,
-        whole: bool,
+        (whole, is_last): (bool, bool),
         report: &mut Report,
     ) -> Result<(), sqlx::Error> {
         let pool = self.arena.lab.pool();
@@ -141,13 +146,19 @@ impl Campaign {
         commands::check(&requests, &new, ledger);
         whole::check_metrics(&self.arena, ledger).await?;
         whole::check_results(&self.arena, &mut self.results, ledger).await?;
-        files::check(&self.arena, ledger).await;
+        self.orphans |= requests.iter().any(|request| {
+            request.asked.path == "/v1/datasets" && request.verdicts().next().is_none()
+        });
+        files::check(&self.arena, self.orphans, ledger).await;
         report.memory_kb = report
             .memory_kb
             .max(files::daemon_memory(&self.arena, ledger));
         report.ends += self.arena.keeper.ends().len() as u64;
         if whole {
             whole::check(&self.arena, ledger).await?;
+        }
+        if is_last {
+            whole::check_queue(&self.arena, ledger).await?;
         }
         let last = new.iter().map(|event| event.position).max();
         self.position = last.unwrap_or(self.position);

@@ -4,7 +4,11 @@ use super::{arena::Arena, ledger::Ledger, wish};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Row as _};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// Every table of the read model with its rows, as text in an order.
 async fn tables(arena: &Arena) -> Result<BTreeMap<String, Vec<String>>, sqlx::Error> {
@@ -51,6 +55,29 @@ pub(super) async fn check(arena: &Arena, ledger: &Ledger) -> Result<(), sqlx::Er
         }
     }
     Ok(())
+}
+
+/// No task is left in the queue, and no transaction open: those of a daemon that was killed are given to others within half a minute.
+pub(super) async fn check_queue(arena: &Arena, ledger: &Ledger) -> Result<(), sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        let left: Vec<String> = sqlx::query_scalar(
+            "SELECT 'task ' || id || ' is ' || status FROM apalis.jobs WHERE status IN ('Pending', 'Queued', 'Running')
+             UNION ALL
+             SELECT 'transaction of ' || application_name || ': ' || query FROM pg_stat_activity
+              WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND xact_start < now() - interval '5 s'",
+        )
+        .fetch_all(arena.lab.pool())
+        .await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(75) {
+            ledger.violation("nothing is left in the queue", left.join("; "));
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 fn run(arena: &Arena, ledger: &Ledger, what: &'static str, arguments: &[&str]) -> bool {

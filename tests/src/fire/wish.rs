@@ -60,7 +60,7 @@ pub(super) fn asked(wish: Wish, draw: &mut Draw, known: &Known) -> Option<(Asked
             Some(json!({
                 "model": furniture.model,
                 "prompt": "Emma Woodhouse,",
-                "sampling": { "max_tokens": 4 + draw.below(12), "seed": draw.below(9) },
+                "sampling": { "maxNewTokens": 4 + draw.below(12), "seed": draw.below(9) },
             })),
         ),
         Wish::Extract => post(

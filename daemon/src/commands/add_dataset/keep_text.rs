@@ -18,9 +18,12 @@ pub(super) fn keep_text(raw: &Path, text: &str) -> Result<Downloaded, CommandErr
         });
     }
     let path = raw.join("text.txt");
-    write(raw, &path, text).map_err(|source| CommandError::Text {
-        path: path.display().to_string(),
-        source,
+    write(raw, &path, text).map_err(|source| {
+        discard_empty(raw);
+        CommandError::Text {
+            path: path.display().to_string(),
+            source,
+        }
     })?;
     let file_path = path.to_str().map(str::to_owned);
     Ok(Downloaded {
@@ -43,6 +46,19 @@ fn write(raw: &Path, path: &Path, text: &str) -> io::Result<()> {
     }
     written?;
     File::open(raw)?.sync_all()
+}
+
+/// Removes the directory of a dataset that has not come about, with its text. Blocks.
+pub(super) fn discard_text(raw: &Path) {
+    let _ = fs::remove_dir_all(raw);
+    discard_empty(raw);
+}
+
+/// Directories that hold nothing go; others are somebody's.
+fn discard_empty(raw: &Path) {
+    for directory in [Some(raw), raw.parent()].into_iter().flatten() {
+        let _ = fs::remove_dir(directory);
+    }
 }
 
 fn write_synced(path: &Path, text: &str) -> io::Result<()> {
