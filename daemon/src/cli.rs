@@ -5,6 +5,7 @@
 
 mod arguments;
 mod autoencoder;
+mod backup;
 mod client;
 mod events;
 mod extract;
@@ -15,6 +16,7 @@ mod generate;
 mod jobs;
 mod kept;
 mod log_verify;
+mod maintenance;
 mod output;
 mod progress_bar;
 mod projections;
@@ -57,6 +59,13 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => return server::serve(arguments, &cli.connection),
         Command::Migrate(command) => return server::migrate(command, &cli.connection, output),
         Command::Config(command) => return server::config(command, &cli.connection, output),
+        Command::Backup(command) => return backup::run(command, &cli.connection, output),
+        Command::Restore(arguments) => {
+            return backup::restore(arguments, &cli.connection, output);
+        }
+        Command::Maintenance(arguments) => {
+            return maintenance::run(arguments, &cli.connection, output);
+        }
         Command::Doctor(arguments) => return server::doctor(arguments, &cli.connection, output),
         command => command,
     };
@@ -109,7 +118,13 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Log(arguments::LogCommand::Verify) => {
                 log_verify::verify(&client, output).await
             }
-            Command::Serve(_) | Command::Migrate(_) | Command::Config(_) | Command::Doctor(_) => {
+            Command::Serve(_)
+            | Command::Migrate(_)
+            | Command::Config(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
+            | Command::Maintenance(_)
+            | Command::Doctor(_) => {
                 unreachable!("the server's own commands were taken above")
             }
         }

@@ -18,7 +18,8 @@ pub use kind::Seconds;
 pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use settings::{
-    DatabaseSettings, DispatchSettings, HttpSettings, LogFormat, LogSettings, PostgresSettings,
-    ProjectorSettings, RunnerSettings, Settings, ShutdownSettings, SslMode, StateSettings,
+    BackupSettings, DatabaseSettings, DispatchSettings, HttpSettings, LogFormat, LogSettings,
+    PostgresSettings, ProjectorSettings, RunnerSettings, Settings, ShutdownSettings, SslMode,
+    StateSettings,
 };
 pub use source::{Loaded, Source};

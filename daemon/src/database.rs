@@ -37,6 +37,14 @@ impl Database {
         Self::connect_with(options::of_url(&settings.database)?, &settings.database).await
     }
 
+    /// How to connect to the server of `database.url`.
+    ///
+    /// # Errors
+    /// No URL is set or it cannot be used.
+    pub fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, DatabaseError> {
+        Ok(options::logged(options::of_url(settings)?))
+    }
+
     /// Connects with these options; everything else is as in `settings`.
     ///
     /// # Errors

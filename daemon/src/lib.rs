@@ -1,5 +1,6 @@
 //! The trainmaster daemon as a library, so that tests and benches reach its parts.
 
+pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod leftovers;
 pub mod lifecycle;
 pub mod log;
+pub mod maintenance;
 pub mod migrate;
 pub mod outbox;
 pub mod postgres;

@@ -9,17 +9,25 @@ mod cluster;
 mod configuration;
 mod error;
 mod pid_file;
+pub(crate) mod recovery;
 mod server;
+pub(crate) mod swap;
 
 pub use account::Account;
 pub use binaries::Binaries;
+pub(crate) use cluster::{archive_of, bind};
 pub use error::PostgresError;
 
 use crate::{config::PostgresSettings, state_directory::StateDirectory};
 use cluster::Cluster;
+use pid_file::PidFile;
+use rustix::process::{Pid, Signal, kill_process};
 use server::Server;
 use sqlx::postgres::PgConnectOptions;
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The user that owns everything in the cluster.
@@ -54,8 +62,31 @@ impl Embedded {
         state: &StateDirectory,
         settings: &PostgresSettings,
     ) -> Result<Self, PostgresError> {
+        swap::finish(state)?;
         let cluster = Cluster::prepare(state, settings).await?;
         let server = Server::start(&cluster, settings.start_timeout_seconds.duration()).await?;
+        let embedded = Self {
+            cluster,
+            settings: settings.clone(),
+            server,
+        };
+        embedded.cluster.make_database().await?;
+        Ok(embedded)
+    }
+
+    /// Starts a server on a cluster beside the live one: a copy that is to recover, which may take `within`, or a new one. It ends with this
+    /// process.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; or it cannot recover.
+    pub(crate) async fn start_beside(
+        directory: PathBuf,
+        state: &StateDirectory,
+        settings: &PostgresSettings,
+        within: Duration,
+    ) -> Result<Self, PostgresError> {
+        let cluster = Cluster::prepare_beside(directory, state, settings).await?;
+        let server = Server::start(&cluster, within).await?;
         let embedded = Self {
             cluster,
             settings: settings.clone(),
@@ -146,4 +177,28 @@ impl Embedded {
 #[must_use]
 pub fn running(state: &StateDirectory, settings: &PostgresSettings) -> Option<PgConnectOptions> {
     cluster::running(state, settings)
+}
+
+/// Stops what a killed daemon, or a killed restore, left running on a cluster. The caller holds the state directory's lock.
+///
+/// # Errors
+/// It does not stop within the limit.
+pub(crate) async fn end_left(cluster: &Path, limit: Duration) -> Result<(), PostgresError> {
+    let Some(file) = PidFile::read(cluster).filter(|file| file.is_alive(cluster)) else {
+        return Ok(());
+    };
+    let still_running = || PostgresError::StillRunning { pid: file.pid };
+    let pid = i32::try_from(file.pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(still_running)?;
+    let deadline = Instant::now() + limit;
+    let _ = kill_process(pid, Signal::INT);
+    while file.is_alive(cluster) {
+        if Instant::now() > deadline {
+            return Err(still_running());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ pub use error::ServeError;
 pub(crate) use options::trainer;
 
 use crate::{
+    backup,
     config::{Loaded, Settings, Source},
     database::Database,
     dispatch::Dispatch,
@@ -166,6 +167,7 @@ async fn work(
         lifecycle::status("migrating the database");
         migrate::up(database.owner_pool()).await?;
         queue::setup(database.owner_pool()).await?;
+        backup::put_aside(&Log::new(database.pool().clone()), state).await?;
         let listeners = interface::listen(settings).await?;
         Ok::<_, ServeError>((database, listeners))
     };

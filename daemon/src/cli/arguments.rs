@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+pub mod backup;
 mod features;
 pub mod generate;
 pub mod kept;
@@ -67,6 +68,13 @@ pub enum Command {
     Config(ConfigCommand),
     /// Check Postgres, libtorch, the disk and permissions, and say what to do
     Doctor(ServerArguments),
+    /// Backups of the log and of what belongs to it
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Go back to a backup, or to a moment after it; the daemon is stopped for it
+    Restore(backup::RestoreArguments),
+    /// Vacuum and analyse the database and build unusable indexes anew
+    Maintenance(ServerArguments),
 
     /// Language models
     #[command(subcommand)]

@@ -8,7 +8,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    config::{ConfigError, Problem, Source, example_file},
+    config::{ConfigError, Problem, Settings, Source, example_file},
     database::OpenDatabase,
     doctor, migrate, serve,
 };
@@ -120,7 +120,7 @@ async fn status(owner: &PgPool, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -183,6 +183,17 @@ fn invalid(problems: &[Problem], output: Output) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// The settings of this machine.
+pub(super) fn settings(
+    arguments: ServerArguments,
+    connection: &Connection,
+) -> Result<Settings, Failure> {
+    Ok(source(arguments, connection)
+        .load()
+        .map_err(unusable)?
+        .settings)
 }
 
 fn unusable(error: ConfigError) -> Failure {

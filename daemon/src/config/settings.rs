@@ -66,6 +66,11 @@ section! {
         user: Option<String> = None;
         /// A file of settings that is read after the daemon's own (512 MB of shared buffers and the like); what it says wins.
         extra_settings: Option<PathBuf> = None;
+        /// A directory into which the server's write-ahead log is kept, compressed, so that `trainmaster restore --to` can go back to any
+        /// moment since the oldest physical backup; best on another disk. It takes effect when the server starts. Unset: none is kept.
+        wal_archive: Option<PathBuf> = None;
+        /// While something is written, the log is kept at least this often: what is lost with the disk is no older.
+        wal_archive_interval_seconds: Seconds = Seconds::new(300);
         /// How long the server may take to start, crash recovery included.
         start_timeout_seconds: Seconds = Seconds::new(300);
         /// How long the server may take to stop before it is ended at once.
@@ -187,6 +192,23 @@ section! {
 }
 
 section! {
+    /// Backups: `trainmaster backup` and `trainmaster restore`, and the timers that run them.
+    [backup] BackupSettings {
+        /// Where they are; best on another disk. Unset: backups in the state directory.
+        directory: Option<PathBuf> = None;
+        /// How hard a logical backup is compressed, 0 to 9.
+        compression: u32 = 9;
+        /// Whether the files of runs, datasets and models are kept as well. Where the backups are on the state directory's file system,
+        /// a kept file takes no room until the original goes.
+        with_artifacts: bool = false;
+        /// Logical backups are kept this many days; the newest always.
+        logical_days: u32 = 30;
+        /// The write-ahead log reaches back at least this many days, and physical backups are kept as that takes; the newest always.
+        wal_days: u32 = 7;
+    }
+}
+
+section! {
     /// What the daemon writes to standard error. Traces and metrics follow the OTEL_* variables of OpenTelemetry instead.
     [log] LogSettings {
         /// error, warn, info, debug or trace, or directives such as "info,trainmaster::dispatch=debug". Also $LOG_LEVEL.
@@ -228,6 +250,8 @@ pub struct Settings {
     pub projector: ProjectorSettings,
     /// `[retention]`
     pub retention: RetentionSettings,
+    /// `[backup]`
+    pub backup: BackupSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[shutdown]`
@@ -278,6 +302,7 @@ impl Settings {
             RetentionSettings::ABOUT,
             RetentionSettings::FIELDS,
         ),
+        ("backup", BackupSettings::ABOUT, BackupSettings::FIELDS),
         ("log", LogSettings::ABOUT, LogSettings::FIELDS),
         (
             "shutdown",
@@ -307,6 +332,7 @@ impl Settings {
             self.dispatch.shown(),
             self.projector.shown(),
             self.retention.shown(),
+            self.backup.shown(),
             self.log.shown(),
             self.shutdown.shown(),
         ]
@@ -333,6 +359,15 @@ impl Settings {
             .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("trainmaster")))
             .or_else(|| variable("HOME").map(|home| home.join(".local/state/trainmaster")))
             .unwrap_or_else(|| Path::new("/var/lib/trainmaster").to_owned())
+    }
+
+    /// Where backups are (see `backup.directory`).
+    #[must_use]
+    pub fn backup_directory(&self) -> PathBuf {
+        self.backup
+            .directory
+            .clone()
+            .unwrap_or_else(|| self.state_directory().join("backups"))
     }
 
     /// The Unix socket of the HTTP interface (see `http.socket`). When the state directory's path is too long for a socket, it is in a short

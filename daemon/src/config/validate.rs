@@ -57,6 +57,10 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.postgres.start_timeout_seconds,
         ),
         (
+            "postgres.wal_archive_interval_seconds",
+            settings.postgres.wal_archive_interval_seconds,
+        ),
+        (
             "http.request_timeout_seconds",
             settings.http.request_timeout_seconds,
         ),
@@ -172,8 +176,25 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         ("retention.activations_top", retention.activations_top),
         ("retention.checkpoints_last", retention.checkpoints_last),
         ("retention.checkpoints_months", retention.checkpoints_months),
+        ("backup.logical_days", settings.backup.logical_days),
+        ("backup.wal_days", settings.backup.wal_days),
     ] {
         check(key, (1..=100_000).contains(&number), "expected 1 to 100000");
+    }
+    check(
+        "backup.compression",
+        settings.backup.compression <= 9,
+        "expected 0 to 9",
+    );
+    for (key, path) in [
+        ("backup.directory", &settings.backup.directory),
+        ("postgres.wal_archive", &settings.postgres.wal_archive),
+    ] {
+        check(
+            key,
+            path.as_ref().is_none_or(|path| path.is_absolute()),
+            "expected an absolute path",
+        );
     }
     check(
         "retention.activations_minimum",

@@ -3,7 +3,7 @@
 use crate::log::{ExecuteError, Executed, Log, LogError};
 use std::time::Duration;
 use trainmaster_domain::{
-    Aggregate, Category, Metadata, StreamId,
+    Aggregate, Category, Lease, Metadata, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report},
     dataset::{Dataset, DatasetCommand, DatasetRefusal},
     job::{Job, JobCommand, JobRefusal},
@@ -238,6 +238,14 @@ pub(crate) async fn end_overdue_pause(
         metadata,
     )
     .await
+}
+
+/// The newest lease of a stream; none when the log does not know the stream.
+pub(crate) async fn known_lease(log: &Log, stream: &StreamId) -> Result<Option<Lease>, LogError> {
+    by_category!(stream, A => {
+        let loaded = log.load::<A>(&stream.id).await?;
+        Ok((loaded.version > 0).then(|| Work::attempts(&loaded.state).lease))
+    }, else Ok(None))
 }
 
 pub(crate) async fn look(log: &Log, stream: &StreamId) -> Result<WorkState, LogError> {

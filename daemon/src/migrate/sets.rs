@@ -62,6 +62,9 @@ pub(super) const SETS: &[Set] = &[
         3 "0003_jobs_listed",
         4 "0004_data_in",
     ),
+    set!("recovery":
+        1 "0001_restores",
+    ),
 ];
 
 #[cfg(test)]

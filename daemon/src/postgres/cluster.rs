@@ -1,14 +1,19 @@
 //! The data directory: made once, prepared at each start.
 
-use super::{Account, Binaries, DATABASE, PostgresError, USER, configuration, pid_file::PidFile};
+use super::{
+    Account, Binaries, DATABASE, PostgresError, USER,
+    configuration::{self, Archive},
+    pid_file::PidFile,
+};
 use crate::{
     config::PostgresSettings,
     state_directory::{StateDirectory, socket_directory},
 };
+use rustix::process::Signal;
 use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process::Stdio,
@@ -25,6 +30,8 @@ pub(super) struct Cluster {
     pub socket_directory: PathBuf,
     pub account: Account,
     pub binaries: Binaries,
+    /// Whether what runs for it ends with this process, however that ends.
+    pub bound: bool,
 }
 
 impl Cluster {
@@ -33,26 +40,67 @@ impl Cluster {
         state: &StateDirectory,
         settings: &PostgresSettings,
     ) -> Result<Self, PostgresError> {
-        let directory = state.postgres();
         let account = Account::of_server(settings.user.as_deref())?;
+        let archive = match &settings.wal_archive {
+            None => Archive::None,
+            Some(directory) => Archive::Into(
+                directory.clone(),
+                settings.wal_archive_interval_seconds.duration(),
+            ),
+        };
+        let socket = state.path().join("run/postgres");
+        Self::prepare_at(state.postgres(), &socket, account, settings, archive, false).await
+    }
+
+    /// The same for a cluster beside the live one, which is being restored and may be thrown away.
+    pub async fn prepare_beside(
+        directory: PathBuf,
+        state: &StateDirectory,
+        settings: &PostgresSettings,
+    ) -> Result<Self, PostgresError> {
+        let account = Account::of_server(settings.user.as_deref())?;
+        let archive = match settings.wal_archive {
+            None => Archive::None,
+            Some(_) => Archive::Held,
+        };
+        let socket = state.path().join("run/restore");
+        Self::prepare_at(directory, &socket, account, settings, archive, true).await
+    }
+
+    async fn prepare_at(
+        directory: PathBuf,
+        socket: &Path,
+        account: Account,
+        settings: &PostgresSettings,
+        mut archive: Archive,
+        bound: bool,
+    ) -> Result<Self, PostgresError> {
         let version = version(&directory)?;
         let binaries = Binaries::find(
             settings.binaries.as_deref(),
             version.map(|version| (directory.as_path(), version)),
         )?;
         account.reaches(&directory)?;
-        let socket_directory = directory_of_socket(state, &account);
+        let socket_directory = socket_directory(socket, SOCKET, account.uid);
         make_private(&socket_directory, &account)?;
         let cluster = Self {
             directory,
             socket_directory,
             account,
             binaries,
+            bound,
         };
         if version.is_none() {
             cluster.init().await?;
         }
-        cluster.configure(settings)?;
+        if let Archive::Into(directory, _) = &mut archive {
+            cluster.account.reaches(directory)?;
+            make_archive(directory, &cluster.account)?;
+            // Segments of another cluster may have the same names.
+            *directory = archive_of(directory, &system_identifier(&cluster.directory)?);
+            make_archive(directory, &cluster.account)?;
+        }
+        cluster.configure(settings, &archive)?;
         Ok(cluster)
     }
 
@@ -131,6 +179,9 @@ impl Cluster {
         if self.account.other {
             command.uid(self.account.uid).gid(self.account.gid);
         }
+        if self.bound {
+            bind(&mut command, Signal::QUIT);
+        }
         command
     }
 
@@ -179,7 +230,11 @@ impl Cluster {
         ))
     }
 
-    fn configure(&self, settings: &PostgresSettings) -> Result<(), PostgresError> {
+    fn configure(
+        &self,
+        settings: &PostgresSettings,
+        archive: &Archive,
+    ) -> Result<(), PostgresError> {
         let extra = match &settings.extra_settings {
             Some(path) => Some(fs::canonicalize(path).map_err(PostgresError::io("read", path))?),
             None => None,
@@ -188,7 +243,7 @@ impl Cluster {
         for (name, text) in [
             (
                 configuration::FILE,
-                configuration::settings(&self.socket_directory, extra.as_deref()),
+                configuration::settings(&self.socket_directory, extra.as_deref(), archive),
             ),
             ("pg_hba.conf", configuration::access().to_owned()),
             (
@@ -222,6 +277,45 @@ impl Cluster {
         };
         write().map_err(PostgresError::io("write", &path))
     }
+}
+
+/// Has a process signalled when the thread that starts it ends, and with it this process.
+pub(crate) fn bind(command: &mut Command, signal: Signal) {
+    // SAFETY: prctl is async-signal-safe, and nothing else is done between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(signal)).map_err(Into::into)
+        });
+    }
+}
+
+/// Where the write-ahead log of a cluster is kept, in the directory of the settings.
+pub(crate) fn archive_of(directory: &Path, system_identifier: &str) -> PathBuf {
+    directory.join(system_identifier)
+}
+
+/// What no other cluster has: the first field of its control file.
+fn system_identifier(cluster: &Path) -> Result<String, PostgresError> {
+    let path = cluster.join("global/pg_control");
+    let mut number = [0; 8];
+    fs::File::open(&path)
+        .and_then(|mut file| file.read_exact(&mut number))
+        .map_err(PostgresError::io("read", &path))?;
+    Ok(u64::from_ne_bytes(number).to_string())
+}
+
+/// Makes the directory of the write-ahead log's archive, which must be the server's.
+fn make_archive(path: &Path, account: &Account) -> Result<(), PostgresError> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(PostgresError::io("make the directory", parent))?;
+    }
+    make_private(path, account).map_err(|error| match error {
+        PostgresError::ForeignSocketDirectory { path } => PostgresError::ForeignArchive {
+            path,
+            user: account.name.clone(),
+        },
+        error => error,
+    })
 }
 
 /// The options of the server that runs on the cluster of `state`, if one does.

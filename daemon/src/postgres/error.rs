@@ -80,6 +80,16 @@ pub enum PostgresError {
         /// Which.
         path: PathBuf,
     },
+    /// The archive of the write-ahead log is somebody else's.
+    #[error(
+        "postgres.wal_archive: {path} is not a directory of user {user}, who runs PostgreSQL: chown it, or choose another"
+    )]
+    ForeignArchive {
+        /// Which.
+        path: PathBuf,
+        /// The server's user.
+        user: String,
+    },
     /// `initdb` failed.
     #[error("initdb could not make the cluster {cluster}: {output}")]
     Initdb {

@@ -51,20 +51,30 @@ impl ProcessIdentity {
     /// after it had started one and before it had written that down.
     #[must_use]
     pub fn find(directory: &Path, lease: Lease) -> Option<Self> {
-        let lease = lease.to_string();
+        Self::all_of(directory)
+            .into_iter()
+            .find_map(|(identity, of)| (of == lease).then_some(identity))
+    }
+
+    /// The trainers that work on a run directory, with their leases.
+    #[must_use]
+    pub fn all_of(directory: &Path) -> Vec<(Self, Lease)> {
         let directory = directory.as_os_str().as_encoded_bytes();
-        fs::read_dir("/proc")
-            .ok()?
+        let processes = fs::read_dir("/proc").into_iter().flatten();
+        processes
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-            .find_map(|pid| {
+            .filter_map(|pid| {
                 let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
                 let arguments: Vec<&[u8]> = command.split(|byte| *byte == 0).collect();
-                let matches = arguments.windows(4).any(|window| {
-                    matches!(window, [b"run", at, b"--lease", number]
-                        if *at == directory && *number == lease.as_bytes())
-                });
-                matches.then(|| Self::of(pid).ok()?)?
+                let lease = arguments.windows(4).find_map(|window| match window {
+                    [b"run", at, b"--lease", number] if *at == directory => {
+                        std::str::from_utf8(number).ok()?.parse().ok().map(Lease)
+                    }
+                    _ => None,
+                })?;
+                Some((Self::of(pid).ok()??, lease))
             })
+            .collect()
     }
 }
 

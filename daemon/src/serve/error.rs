@@ -1,8 +1,8 @@
 //! Why the daemon ended with an error.
 
 use crate::{
-    config::ConfigError, database::DatabaseError, http::ListenError, lifecycle::ComponentError,
-    migrate::MigrateError, postgres::PostgresError, queue::SetupError,
+    backup::BackupError, config::ConfigError, database::DatabaseError, http::ListenError,
+    lifecycle::ComponentError, migrate::MigrateError, postgres::PostgresError, queue::SetupError,
     state_directory::StateDirectoryError, telemetry::TelemetryError,
 };
 
@@ -30,6 +30,9 @@ pub enum ServeError {
     /// The database's schema.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// Comparing files with a log that was restored.
+    #[error("{}", chain(.0))]
+    Restored(#[from] BackupError),
     /// The queue's tables.
     #[error("{}", chain(.0))]
     Queue(#[from] SetupError),
