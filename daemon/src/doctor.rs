@@ -1,5 +1,6 @@
 //! Looks at everything that the daemon needs, and says what to do about what is missing. Changes nothing.
 
+mod backups;
 mod clock;
 mod database;
 mod disk;
@@ -107,11 +108,13 @@ pub async fn examine(source: &Source) -> Report {
     };
     state::examine(&mut report, &settings);
     disk::examine(&mut report, &settings);
+    backups::examine(&mut report, &settings);
     if settings.database.url.is_none() {
         postgres::examine(&mut report, &settings);
     }
     let database = database::examine(&mut report, &settings).await;
     if let Some(database) = database {
+        backups::examine_archive(&mut report, &settings, &database).await;
         clock::examine(&mut report, &database).await;
         read_models::examine(&mut report, &database).await;
         database.close().await;

@@ -9,7 +9,7 @@ CREATE TABLE recovery.restores (
     restored_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE recovery.restores IS 'A row a restore, written into the restored database before it takes the place of the live one.';
-COMMENT ON COLUMN recovery.restores.id IS 'A ULID: later restores have higher ones. A state directory notes the newest that it has been compared after.';
+COMMENT ON COLUMN recovery.restores.id IS 'Unique. A state directory notes that of the latest restore that it has been compared after.';
 COMMENT ON COLUMN recovery.restores.backup IS 'The backup that it was restored from.';
 COMMENT ON COLUMN recovery.restores.restored_to IS 'The position of the last event.';
 COMMENT ON COLUMN recovery.restores.restored_at IS 'When.';

@@ -14,10 +14,11 @@ install_files() {
         cp -L "$libtorch"/lib/*.so* "$local_root/lib/trainmaster/libtorch/lib/"
     fi
 
-    install -D -m 644 systemd/trainmaster.service "$local_root/lib/systemd/system/trainmaster.service"
+    install -D -m 644 -t "$local_root/lib/systemd/system" systemd/trainmaster.service systemd/trainmaster-*.service systemd/trainmaster-*.timer
+    install -D -m 644 systemd/scheduled.conf "$local_root/lib/systemd/system/trainmaster-.service.d/scheduled.conf"
     install -D -m 644 systemd/sysusers.conf "$local_root/lib/sysusers.d/trainmaster.conf"
     install -D -m 644 systemd/tmpfiles.conf "$local_root/lib/tmpfiles.d/trainmaster.conf"
-    install -D -m 644 -t "$local_root/share/doc/trainmaster" README.md LICENSE systemd/cuda.conf systemd/remote.conf
+    install -D -m 644 -t "$local_root/share/doc/trainmaster" README.md LICENSE ops/handbook.md systemd/cuda.conf systemd/remote.conf
     install -D -m 644 ops/postgresql/edge.conf "$root/etc/trainmaster/postgresql/edge.conf"
 
     # What the administrator has edited stays.
@@ -30,7 +31,8 @@ install_files() {
 remove_files() {
     local root=$1 local_root=$1/usr/local
     rm -f "$local_root/bin/trainmaster" "$local_root/bin/trainmaster-trainer" \
-        "$local_root/lib/systemd/system/trainmaster.service" \
+        "$local_root"/lib/systemd/system/trainmaster.service "$local_root"/lib/systemd/system/trainmaster-*.{service,timer} \
         "$local_root/lib/sysusers.d/trainmaster.conf" "$local_root/lib/tmpfiles.d/trainmaster.conf"
+    rm -rf "$local_root/lib/systemd/system/trainmaster-.service.d"
     rm -rf "$local_root/lib/trainmaster" "$local_root/share/doc/trainmaster"
 }

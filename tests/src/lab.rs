@@ -1,10 +1,12 @@
 //! A whole lab for end-to-end tests: the built programs, a state directory, and a Postgres that a test may break.
 
 mod daemon;
+mod embedded;
 mod history;
 mod processes;
 
 pub use daemon::Daemon;
+pub use embedded::EmbeddedLab;
 pub use history::StoredEvent;
 pub use processes::{signal, trainers_below, trainers_of, wait_for_no_trainer, wait_for_trainer};
 
@@ -58,27 +60,12 @@ impl Lab {
     pub async fn of(cluster: Cluster, state: TempDir) -> Self {
         let database = cluster.database().await;
         let pool = database.pool().await;
-        let settings = [
-            ("RUNNER__HEARTBEAT_INTERVAL_SECONDS", "0.1"),
-            ("RUNNER__HEARTBEAT_TIMEOUT_SECONDS", "3"),
-            ("RUNNER__RETRY_DELAY_SECONDS", "0.1"),
-            ("RUNNER__RETRY_DELAY_MAX_SECONDS", "0.5"),
-            ("RUNNER__CPU_THREADS", "1"),
-            ("RUNNER__NICE", "0"),
-            ("RUNNER__DEVICE", "cpu"),
-            ("DISPATCH__POLL_INTERVAL_SECONDS", "1"),
-            ("DISPATCH__RECONCILE_INTERVAL_SECONDS", "1"),
-            ("LOG__LEVEL", "info"),
-        ];
-        let settings = settings
-            .map(|(key, value)| (format!("TRAINMASTER_{key}"), value.to_owned()))
-            .to_vec();
         Self {
             cluster,
             database,
             pool,
             state,
-            settings,
+            settings: settings(),
         }
     }
 
@@ -171,47 +158,14 @@ impl Lab {
 
     /// Registers the tiny model and a text, and waits until both are ready.
     pub async fn furnish(&self) -> (String, String) {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer/tests");
-        let path = |name: &str| fixtures.join(name).to_str().expect("UTF-8").to_owned();
-        let model = id_of(&self.cli(&["model", "add", &path("tiny-llama"), "--name", "tiny"]));
-        let dataset = id_of(&self.cli(&[
-            "dataset",
-            "add",
-            &path("texts/emma.txt"),
-            "--name",
-            "emma",
-            "--tokenizer",
-            &model,
-            "--context-length",
-            "64",
-        ]));
+        let (model, dataset) = furnish(|arguments| self.cli(arguments));
         self.wait_for_status("datasets", &dataset, &["ready"]).await;
         (model, dataset)
     }
 
     /// Queues a training and says its id.
-    pub fn train(&self, (model, dataset): &(String, String), steps: Steps) -> String {
-        let set = |name: &str, value: u32| format!("{name}={value}");
-        let answer = self.cli(&[
-            "train",
-            "--model",
-            model,
-            "--dataset",
-            dataset,
-            "--set",
-            &set("trainingSteps", steps.total),
-            "--set",
-            &set("checkpointInterval", steps.checkpoint_every),
-            "--set",
-            &set("batchSize", steps.batch),
-            "--set",
-            "expansionFactor=4",
-            "--set",
-            "logInterval=5",
-            "--set",
-            "layer=1",
-        ]);
-        id_of(&answer)
+    pub fn train(&self, furniture: &(String, String), steps: Steps) -> String {
+        train(|arguments| self.cli(arguments), furniture, steps)
     }
 
     /// Waits until a row of `mistudio` has one of the statuses, and says which.
@@ -245,6 +199,77 @@ impl Lab {
             self.history(id).await
         );
     }
+}
+
+/// Short intervals, so that tests need not wait.
+fn settings() -> Vec<(String, String)> {
+    [
+        ("RUNNER__HEARTBEAT_INTERVAL_SECONDS", "0.1"),
+        ("RUNNER__HEARTBEAT_TIMEOUT_SECONDS", "3"),
+        ("RUNNER__RETRY_DELAY_SECONDS", "0.1"),
+        ("RUNNER__RETRY_DELAY_MAX_SECONDS", "0.5"),
+        ("RUNNER__CPU_THREADS", "1"),
+        ("RUNNER__NICE", "0"),
+        ("RUNNER__DEVICE", "cpu"),
+        ("DISPATCH__POLL_INTERVAL_SECONDS", "1"),
+        ("DISPATCH__RECONCILE_INTERVAL_SECONDS", "1"),
+        ("LOG__LEVEL", "info"),
+    ]
+    .map(|(key, value)| (format!("TRAINMASTER_{key}"), value.to_owned()))
+    .to_vec()
+}
+
+/// Registers the tiny model and a text by a client.
+fn furnish(cli: impl Fn(&[&str]) -> Value) -> (String, String) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer/tests");
+    let path = |name: &str| fixtures.join(name).to_str().expect("UTF-8").to_owned();
+    let model = id_of(&cli(&[
+        "model",
+        "add",
+        &path("tiny-llama"),
+        "--name",
+        "tiny",
+    ]));
+    let dataset = id_of(&cli(&[
+        "dataset",
+        "add",
+        &path("texts/emma.txt"),
+        "--name",
+        "emma",
+        "--tokenizer",
+        &model,
+        "--context-length",
+        "64",
+    ]));
+    (model, dataset)
+}
+
+/// Queues a training by a client.
+fn train(
+    cli: impl Fn(&[&str]) -> Value,
+    (model, dataset): &(String, String),
+    steps: Steps,
+) -> String {
+    let set = |name: &str, value: u32| format!("{name}={value}");
+    id_of(&cli(&[
+        "train",
+        "--model",
+        model,
+        "--dataset",
+        dataset,
+        "--set",
+        &set("trainingSteps", steps.total),
+        "--set",
+        &set("checkpointInterval", steps.checkpoint_every),
+        "--set",
+        &set("batchSize", steps.batch),
+        "--set",
+        "expansionFactor=4",
+        "--set",
+        "logInterval=5",
+        "--set",
+        "layer=1",
+    ]))
 }
 
 /// The `id` of an answer.

@@ -59,11 +59,12 @@ pub struct Compared {
 /// # Errors
 /// The log cannot be read, or a file cannot be moved; then nothing is lost, and the next time goes on.
 pub async fn put_aside(log: &Log, state: &StateDirectory) -> Result<Option<Compared>, BackupError> {
-    let newest: Option<(String, String)> =
-        sqlx::query_as("SELECT id, restored_to FROM recovery.restores ORDER BY id DESC LIMIT 1")
-            .fetch_optional(log.pool())
-            .await
-            .map_err(BackupError::database("look for restores"))?;
+    let newest: Option<(String, String)> = sqlx::query_as(
+        "SELECT id, restored_to FROM recovery.restores ORDER BY restored_at DESC, id DESC LIMIT 1",
+    )
+    .fetch_optional(log.pool())
+    .await
+    .map_err(BackupError::database("look for restores"))?;
     let Some((id, restored_to)) = newest else {
         return Ok(None);
     };

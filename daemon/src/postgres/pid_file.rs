@@ -1,7 +1,8 @@
 //! `postmaster.pid`: which server runs on a cluster, if any.
 
 use std::{
-    fs,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -41,8 +42,16 @@ impl PidFile {
     pub fn is_alive(&self, cluster: &Path) -> bool {
         let process = PathBuf::from(format!("/proc/{}", self.pid));
         // A postmaster works in its data directory; a zombie works nowhere.
-        fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == cluster)
-            && fs::read(process.join("comm")).is_ok_and(|name| name.starts_with(b"postgres"))
+        let is_there = match fs::read_link(process.join("cwd")) {
+            Ok(cwd) => cwd == cluster,
+            // One of another user namespace (systemd's PrivateUsers) says nothing but whose it is.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
+                owner(&process).is_some() && owner(&process) == owner(cluster)
+            }
+            Err(_) => false,
+        };
+        is_there && fs::read(process.join("comm")).is_ok_and(|name| name.starts_with(b"postgres"))
     }
 
     /// Whether it accepts connections.
