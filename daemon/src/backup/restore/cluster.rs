@@ -19,7 +19,7 @@ use crate::{
         swap,
     },
 };
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, chown},
@@ -163,7 +163,7 @@ async fn recover(
         let target = match restore.target {
             None => recovery::Target::End,
             Some(Target::Time(time)) => {
-                recovery::Target::Time(time.to_rfc3339_opts(SecondsFormat::Micros, true))
+                recovery::Target::Time(time.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string())
             }
             Some(Target::Position(position)) => {
                 recovery::Target::Transaction(transaction(restore, position.transaction)?)
