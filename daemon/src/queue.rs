@@ -13,13 +13,14 @@
 //! | can miss a notification, and polls at long intervals only | notifications wake it more than once, and an interval poll stands beside them |
 //! | takes the client's clock for the due time | the database's clock is handed to it |
 //! | ends its worker when Postgres restarts | it is started again, with back-off |
+//! | ends its worker over a row that it cannot read, and every worker after it | such rows are put aside before it is started again |
 
 mod housekeeping;
 mod task;
 mod wake;
 mod worker;
 
-pub use housekeeping::{SetupError, prune, rescue, setup};
+pub use housekeeping::{SetupError, prune, put_aside_unreadable, rescue, setup};
 pub use task::{PushError, QueueTask, push};
 pub use worker::{HandlerError, QueueWorker};
 

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use trainmaster_tests::fire::{self, KINDS, Options};
+use trainmaster_tests::{
+    fire::{self, KINDS, Options},
+    lab::program,
+};
 
 async fn rounds(seed: u64, rounds: u64) -> fire::Report {
     let options = Options {
@@ -40,6 +43,23 @@ async fn what_is_promised_holds_when_they_break_as_never_before() {
     // So that whoever sees it fail can see it again.
     eprintln!("seed {seed}");
     rounds(seed, 6).await;
+}
+
+#[test]
+fn a_trainer_whose_log_is_on_a_full_disk_does_not_panic() {
+    let nowhere = tempfile::tempdir().unwrap().path().join("nowhere");
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = std::process::Command::new(program("trainmaster-trainer"))
+        .arg("run")
+        .arg(nowhere)
+        .args(["--lease", "1"])
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(4), "speechless, and not broken");
 }
 
 #[test]

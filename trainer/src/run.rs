@@ -15,6 +15,7 @@ mod metrics;
 mod model_activations;
 mod prepare_dataset;
 mod prepare_model;
+mod remark;
 mod train;
 mod watched;
 mod work;
@@ -22,6 +23,7 @@ mod work;
 use failure::RunError;
 use journal::Journal;
 use life::Life;
+use remark::remark;
 use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,7 +107,7 @@ pub fn run(directory: &Path, lease: Lease, terminated: Arc<AtomicBool>) -> i32 {
     let (mut journal, directory) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("{}: {error}", directory.display());
+            remark(format_args!("{}: {error}", directory.display()));
             return EXIT_SPEECHLESS;
         }
     };
@@ -154,7 +156,7 @@ fn end(journal: &mut Journal, done: Result<(), RunError>) -> i32 {
     let Err(error) = done else {
         return 0;
     };
-    eprintln!("{error}");
+    remark(&error);
     if matches!(error, RunError::Superseded) {
         return EXIT_SUPERSEDED;
     }
@@ -167,7 +169,7 @@ fn end(journal: &mut Journal, done: Result<(), RunError>) -> i32 {
         }
         match journal.append(Record::Failed(failure.clone()), true) {
             Ok(()) => return 0,
-            Err(error) => eprintln!("the journal cannot be written: {error}"),
+            Err(error) => remark(format_args!("the journal cannot be written: {error}")),
         }
     }
     EXIT_SPEECHLESS

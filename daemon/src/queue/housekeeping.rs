@@ -1,9 +1,10 @@
 //! The queue's tables: made, opened to the daemon's role, and kept small.
 
-use super::QueueOptions;
+use super::{QueueOptions, QueueTask};
 use apalis_postgres::PostgresStorage;
 use sqlx::PgPool;
 use std::time::Duration;
+use ulid::Ulid;
 
 /// Why the queue's tables cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +44,53 @@ pub async fn setup(owner: &PgPool) -> Result<(), SetupError> {
 pub async fn rescue(pool: &PgPool, options: &QueueOptions) -> Result<u64, sqlx::Error> {
     let rescued = sqlx::query(
         "UPDATE apalis.jobs
-            SET status = 'Pending', lock_by = NULL, lock_at = NULL, attempts = attempts + 1
+            SET status = 'Pending', lock_by = NULL, lock_at = NULL, run_at = least(run_at, now()),
+                attempts = attempts + CASE status WHEN 'Pending' THEN 0 ELSE 1 END
           WHERE job_type = $1
-            AND status IN ('Queued', 'Running')
-            AND lock_at < now() - make_interval(secs => $2)",
+            AND (   status IN ('Queued', 'Running')
+                    AND (lock_at < now() - make_interval(secs => $2) OR lock_at > now() + interval '1 minute')
+                 OR status = 'Pending' AND run_at > now() + interval '1 minute')",
     )
     .bind(&options.name)
     .bind(options.abandoned_after.as_secs_f64())
     .execute(pool)
     .await?;
     Ok(rescued.rows_affected())
+}
+
+/// Puts tasks aside that nobody can read: apalis would end its worker over the first of them, and each worker after it. What they were
+/// about is not lost: reconciliation looks at the log. Answers how many there were, of a thousand at most.
+///
+/// # Errors
+/// What the database says.
+pub async fn put_aside_unreadable(
+    pool: &PgPool,
+    options: &QueueOptions,
+) -> Result<u64, sqlx::Error> {
+    let waiting: Vec<(String, Vec<u8>)> = sqlx::query_as(
+        "SELECT id, job FROM apalis.jobs WHERE job_type = $1 AND status NOT IN ('Done', 'Killed')
+          ORDER BY priority DESC, run_at LIMIT 1000",
+    )
+    .bind(&options.name)
+    .fetch_all(pool)
+    .await?;
+    let unreadable: Vec<String> = waiting
+        .into_iter()
+        .filter(|(id, job)| {
+            Ulid::from_string(id).is_err() || serde_json::from_slice::<QueueTask>(job).is_err()
+        })
+        .map(|(id, _)| id)
+        .collect();
+    if unreadable.is_empty() {
+        return Ok(0);
+    }
+    let aside = sqlx::query(
+        "UPDATE apalis.jobs SET status = 'Killed', lock_by = NULL, lock_at = NULL, done_at = now() WHERE id = ANY ($1)",
+    )
+    .bind(&unreadable)
+    .execute(pool)
+    .await?;
+    Ok(aside.rows_affected())
 }
 
 /// Removes finished tasks that are old, and workers that are long gone. Answers how many tasks went.

@@ -1,6 +1,8 @@
 //! The queue's worker: takes tasks one at a time, hands each to the handler, and is started again when it ends.
 
-use super::{MAX_HANDOVERS, QueueOptions, QueueTask, wake::WakeStrategy};
+use super::{
+    MAX_HANDOVERS, QueueOptions, QueueTask, housekeeping::put_aside_unreadable, wake::WakeStrategy,
+};
 use apalis::prelude::{
     Attempt, BackendExt, IntervalStrategy, Strategy, WorkerBuilder, WorkerBuilderExt,
     WorkerContext, WorkerError,
@@ -65,6 +67,11 @@ impl QueueWorker {
                 Ok(()) if shutdown.is_cancelled() => break,
                 Ok(()) => warn!(worker = name, "the queue's worker has ended"),
                 Err(error) => warn!(worker = name, %error, "the queue's worker has failed"),
+            }
+            match put_aside_unreadable(&self.pool, &self.options).await {
+                Ok(0) => {}
+                Ok(tasks) => warn!(tasks, "tasks that cannot be read were put aside"),
+                Err(error) => debug!(%error, "nobody knows whether a task cannot be read"),
             }
             if since.elapsed() > Duration::from_secs(60) {
                 backoff = Duration::from_secs(1);

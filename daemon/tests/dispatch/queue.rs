@@ -260,6 +260,49 @@ async fn a_task_that_ends_its_workers_is_put_aside() {
     assert!(counts.lock().unwrap().is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_nobody_can_read_are_put_aside_and_the_others_run() {
+    let world = World::new().await;
+    let ids = (1..=3).map(|number| format!("m_{number}"));
+    push(&world, ids).await;
+    for unreadable in [
+        "UPDATE apalis.jobs SET id = 'nobody', run_at = run_at - interval '2 s' WHERE position('m_1'::bytea IN job) > 0",
+        "UPDATE apalis.jobs SET job = '{}', run_at = run_at - interval '1 s' WHERE position('m_2'::bytea IN job) > 0",
+    ] {
+        let changed = sqlx::query(unreadable).execute(&world.pool).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+    }
+    let counts = Counts::default();
+    let (running, shutdown) = work(&world, quick(), {
+        let counts = Arc::clone(&counts);
+        move |task| {
+            count(&counts, &task);
+            async { Ok(()) }
+        }
+    });
+    all_done(&world, 1).await;
+    shutdown.cancel();
+    running.await.unwrap();
+    assert_eq!(counts.lock().unwrap().keys().collect::<Vec<_>>(), ["m_3"]);
+    let aside = "SELECT count(*) FROM apalis.jobs WHERE status = 'Killed'";
+    assert_eq!(world.scalar::<i64>(aside).await, 2);
+}
+
+#[tokio::test]
+async fn a_task_that_a_wrong_clock_has_put_off_is_due_again() {
+    let world = World::new().await;
+    push(&world, ["m_1".to_owned(), "m_2".to_owned()]).await;
+    sqlx::query("UPDATE apalis.jobs SET run_at = now() + interval '40 days'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let rescued = queue::rescue(&world.pool, &quick()).await.unwrap();
+    assert_eq!(rescued, 2);
+    let is_due = "SELECT bool_and(run_at <= now() AND attempts = 0) FROM apalis.jobs";
+    assert!(world.scalar::<bool>(is_due).await);
+    assert_eq!(queue::rescue(&world.pool, &quick()).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_task_is_due_at_once_whatever_the_clock_of_whoever_pushes_it() {
     let world = World::new().await;

@@ -40,12 +40,14 @@ pub enum Kind {
     QueueReorder,
     /// Tasks of the queue get lost.
     QueueLoss,
+    /// There is a task in the queue that nobody can read.
+    QueueGarbage,
     /// Each fsync takes long: of daemon, trainers and Postgres.
     SlowSync,
 }
 
 /// All kinds, with the names that the command line has for them.
-pub const KINDS: [(Kind, &str); 18] = [
+pub const KINDS: [(Kind, &str); 19] = [
     (Kind::DaemonKill, "daemon-kill"),
     (Kind::DaemonEnd, "daemon-end"),
     (Kind::DaemonFreeze, "daemon-freeze"),
@@ -63,6 +65,7 @@ pub const KINDS: [(Kind, &str); 18] = [
     (Kind::QueueRepeat, "queue-repeat"),
     (Kind::QueueReorder, "queue-reorder"),
     (Kind::QueueLoss, "queue-loss"),
+    (Kind::QueueGarbage, "queue-garbage"),
     (Kind::SlowSync, "slow-sync"),
 ];
 

@@ -123,7 +123,7 @@ async fn carry_out(arena: &Arena, fault: Fault, ledger: &Ledger) -> bool {
             last(length).await;
             control.clock(0);
         }
-        Kind::QueueRepeat | Kind::QueueReorder | Kind::QueueLoss => {
+        Kind::QueueRepeat | Kind::QueueReorder | Kind::QueueLoss | Kind::QueueGarbage => {
             return queue::tamper(arena.lab.pool(), fault.kind, length, choice).await;
         }
         Kind::SlowSync => {

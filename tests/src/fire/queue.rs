@@ -10,7 +10,7 @@ pub(super) async fn tamper(pool: &PgPool, kind: Kind, length: Duration, choice: 
         // Copies of what waits, and what was done already once more.
         Kind::QueueRepeat if choice & 1 == 0 => {
             "INSERT INTO apalis.jobs (job, id, job_type, status, attempts, max_attempts, run_at, priority)
-             SELECT job, id || '-' || md5(random()::text), job_type, 'Pending', 0, 1, run_at, priority
+             SELECT job, substr(id, 1, 10) || upper(substr(md5(id || random()::text), 1, 16)), job_type, 'Pending', 0, 1, run_at, priority
                FROM apalis.jobs ORDER BY run_at DESC LIMIT 5"
         }
         Kind::QueueRepeat => {
@@ -21,6 +21,16 @@ pub(super) async fn tamper(pool: &PgPool, kind: Kind, length: Duration, choice: 
             "UPDATE apalis.jobs SET run_at = now() - random() * interval '1 hour', priority = (random() * 10)::int
               WHERE status = 'Pending'"
         }
+        // What no program of ours would write.
+        Kind::QueueGarbage if choice & 1 == 0 => {
+            "INSERT INTO apalis.jobs (job, id, job_type, status, attempts, max_attempts, run_at, priority)
+             SELECT job, 'x' || md5(random()::text), job_type, 'Pending', 0, 1, run_at, priority FROM apalis.jobs LIMIT 1"
+        }
+        Kind::QueueGarbage => {
+            "INSERT INTO apalis.jobs (job, id, job_type, status, attempts, max_attempts, run_at, priority)
+             SELECT '{', substr(id, 1, 10) || upper(substr(md5(id || random()::text), 1, 16)), job_type, 'Pending', 0, 1, run_at, priority
+               FROM apalis.jobs LIMIT 1"
+        }
         _ => "DELETE FROM apalis.jobs WHERE status IN ('Pending', 'Queued')",
     };
     let begun = Instant::now();
@@ -29,7 +39,7 @@ pub(super) async fn tamper(pool: &PgPool, kind: Kind, length: Duration, choice: 
         // Postgres may be away just now.
         if let Ok(done) = sqlx::query(statement).execute(pool).await {
             met |= done.rows_affected() > 0;
-            if met && kind == Kind::QueueRepeat {
+            if met && matches!(kind, Kind::QueueRepeat | Kind::QueueGarbage) {
                 break;
             }
         }

@@ -175,8 +175,14 @@ impl Campaign {
     ) -> bool {
         let (said, bytes) = files::said_since(&self.arena.daemon_log(), self.log_bytes);
         self.log_bytes = bytes;
-        for line in said.lines().filter(|line| line.contains("panicked at")) {
-            ledger.violation("the daemon never panics", line);
+        for line in said.lines() {
+            if line.contains("panicked at") {
+                ledger.violation("the daemon never panics", line);
+            }
+            // What a Rust program exits with that has panicked.
+            if line.contains("exited with status 101") {
+                ledger.violation("a trainer never panics", line);
+            }
         }
         let violations = ledger.violations();
         if options.talk || !violations.is_empty() {

@@ -8,6 +8,7 @@
 mod admission;
 mod entry;
 
+use super::remark::remark;
 use admission::admit;
 use entry::Entry;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ impl ActivationCache {
     pub(super) fn open(cache: &spec::ActivationCache, keys: &[Value], extent: Extent) -> Self {
         let entries = keys.iter().map(|key| {
             admit(Path::new(&cache.directory), cache.most_bytes, key, extent)
-                .inspect_err(|error| eprintln!("activations are not kept: {error}"))
+                .inspect_err(|error| remark(format_args!("activations are not kept: {error}")))
                 .ok()
                 .flatten()
         });
@@ -106,7 +107,7 @@ impl ActivationCache {
         };
         match bytes() {
             Ok(bytes) => entry.keep(pass, &bytes),
-            Err(error) => eprintln!("activations are not kept: {error}"),
+            Err(error) => remark(format_args!("activations are not kept: {error}")),
         }
     }
 

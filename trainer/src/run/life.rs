@@ -1,5 +1,6 @@
 //! The sign of life, and the ear for requests: a thread of its own, so that long work between two steps is neither silent nor deaf.
 
+use super::remark::remark;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -70,7 +71,7 @@ impl Life {
         let thread = std::thread::Builder::new()
             .name("heartbeat".into())
             .spawn(move || beating.beat(interval))
-            .inspect_err(|error| eprintln!("no heartbeat thread: {error}"))
+            .inspect_err(|error| remark(format_args!("no heartbeat thread: {error}")))
             .ok();
         Self { shared, thread }
     }

@@ -4,6 +4,7 @@
 //! that is there. A bit is written after what it stands for is durable, so an entry that was cut off holds what it says. `lock` is held by
 //! whoever uses it.
 
+use super::super::remark::remark;
 use super::Extent;
 use crate::run::durable::sync_directory;
 use memmap2::{Advice, Mmap};
@@ -134,10 +135,10 @@ impl Entry {
     }
 
     fn give_up(&mut self, error: &io::Error) {
-        eprintln!(
+        remark(format_args!(
             "activations are not kept any more in {}: {error}",
             self.directory.display()
-        );
+        ));
         self.writer = None;
     }
 }
