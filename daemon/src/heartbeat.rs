@@ -50,14 +50,19 @@ impl Beat {
         listener: &mut PgListener,
         options: &HeartbeatOptions,
     ) -> Result<Self, sqlx::Error> {
+        let began = Instant::now();
         let asked = sqlx::query_as(include_str!("heartbeat/look.sql"))
             .bind(&options.queue)
             .bind(options.abandoned_after.as_secs_f64())
             .fetch_one(listener);
+        let instruments = instruments();
         let beat: Self = tokio::time::timeout(PATIENCE, asked)
             .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
-        let instruments = instruments();
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            .inspect_err(|_| instruments.heartbeat_failures.add(1, &[]))?;
+        instruments
+            .heartbeat_duration
+            .record(began.elapsed().as_secs_f64(), &[]);
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         instruments
             .outbox_depth

@@ -1,4 +1,4 @@
-//! Logs on standard error; traces and metrics over OTLP (gRPC).
+//! Logs on standard error; traces and metrics over OTLP (gRPC, or HTTP where `OTEL_EXPORTER_OTLP_PROTOCOL` says `http/protobuf`).
 //!
 //! OTLP is off unless `OTEL_EXPORTER_OTLP_ENDPOINT` (or the variable of the signal) is set, and follows OpenTelemetry's standard
 //! variables. Spans carry trace ids in any case, so that logs, events and runs can be joined. A receiver that is down costs
@@ -7,10 +7,13 @@
 mod exporter;
 mod format;
 mod gate;
+mod http_client;
 mod instruments;
+mod observed;
 mod propagation;
 
-pub use instruments::{Instruments, instruments, observe_pool};
+pub use instruments::{Instruments, instruments};
+pub use observed::{observe_backups, observe_disk, observe_pool};
 pub use propagation::{set_parent, traceparent};
 
 use crate::config::{LogFormat, LogSettings};

@@ -88,6 +88,29 @@ pub enum LossReason {
     OutOfMemory,
 }
 
+impl LossReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Exited,
+        Self::NotStarted,
+        Self::NoHeartbeat,
+        Self::NoProgress,
+        Self::OutOfMemory,
+    ];
+
+    /// As events have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::NotStarted => "not_started",
+            Self::NoHeartbeat => "no_heartbeat",
+            Self::NoProgress => "no_progress",
+            Self::OutOfMemory => "out_of_memory",
+        }
+    }
+}
+
 /// A lease is void: payload of every `…LeaseExpired` event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseExpired {

@@ -1,15 +1,19 @@
 //! What datasets, models and trainings have in common as work: they are claimed, report, and lose their lease.
 
-use crate::log::{ExecuteError, Executed, Log, LogError};
+use crate::{
+    log::{ExecuteError, Executed, Log, LogError},
+    telemetry::instruments,
+};
+use opentelemetry::KeyValue;
 use std::time::Duration;
 use trainmaster_domain::{
-    Aggregate, Category, Lease, Metadata, StreamId,
+    Aggregate, Category, Event, Lease, Metadata, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report},
-    dataset::{Dataset, DatasetCommand, DatasetRefusal},
-    job::{Job, JobCommand, JobRefusal},
-    model::{Model, ModelCommand, ModelRefusal},
+    dataset::{Dataset, DatasetCommand, DatasetEvent, DatasetRefusal},
+    job::{Job, JobCommand, JobEvent, JobRefusal},
+    model::{Model, ModelCommand, ModelEvent, ModelRefusal},
     run::control::Request,
-    training::{Training, TrainingCommand, TrainingRefusal},
+    training::{Training, TrainingCommand, TrainingEvent, TrainingRefusal},
 };
 
 /// What can be claimed, worked on by a run, and lost.
@@ -153,7 +157,10 @@ where
             .execute::<A>(id, command.clone(), metadata.clone())
             .await
         {
-            Ok(executed) => Ok(Heard::Taken(executed)),
+            Ok(executed) => {
+                count_failures(&executed);
+                Ok(Heard::Taken(executed))
+            }
             Err(ExecuteError::Refused(refusal)) => Ok(match A::lease_refusal(&refusal) {
                 Some(stale @ LeaseRefusal::Stale { .. }) => Heard::Stale(stale.to_string()),
                 Some(LeaseRefusal::TooEarly { .. }) => Heard::TooEarly,
@@ -167,6 +174,26 @@ where
                 continue;
             }
         };
+    }
+}
+
+fn count_failures(executed: &Executed) {
+    let news = executed.events.iter().filter(|_| !executed.repeated);
+    for recorded in news {
+        let failed = match &recorded.event {
+            Event::Dataset(DatasetEvent::DatasetFailed(failed))
+            | Event::Model(ModelEvent::ModelFailed(failed))
+            | Event::Training(TrainingEvent::TrainingErrored(failed))
+            | Event::Job(JobEvent::JobFailed(failed)) => failed,
+            _ => continue,
+        };
+        instruments().failed_runs.add(
+            1,
+            &[
+                KeyValue::new("category", recorded.stream.category.as_str()),
+                KeyValue::new("code", failed.code.clone()),
+            ],
+        );
     }
 }
 

@@ -151,6 +151,7 @@ impl Projector {
             let events = reader.read(&self.log, at).await?;
             if events.is_empty() {
                 lag::record(read_model, 0, 0.0);
+                lag::record_stopped(read_model, false);
                 return Ok(moved);
             }
             moved = true;
@@ -254,6 +255,7 @@ fn stops(error: &ProjectorError) -> bool {
 
 impl Followed {
     fn stopped(&self, because: &str) {
+        lag::record_stopped(self.read_model, true);
         self.progress
             .send_modify(|progress| progress.stopped = Some(because.to_owned()));
     }

@@ -17,6 +17,14 @@ pub(super) fn record(read_model: ReadModel, events: u64, seconds: f64) {
         .record(seconds, &attributes);
 }
 
+/// Whether it goes on by itself.
+pub(super) fn record_stopped(read_model: ReadModel, stopped: bool) {
+    let attributes = [KeyValue::new("read_model", read_model.name())];
+    instruments()
+        .projection_stopped
+        .record(u64::from(stopped), &attributes);
+}
+
 impl Projector {
     /// Measures how far a read model is behind. Caught up, it is not behind, and nobody has to ask.
     pub(super) async fn measure(&self, read_model: ReadModel) {

@@ -1,5 +1,5 @@
-//! Counts trainings by state, for the metric `trainmaster.runs`, and rows that should not be, for
-//! `trainmaster.projection.stray_activations`.
+//! Counts trainings by state, for the metric `trainmaster.runs`, rows that should not be, for
+//! `trainmaster.projection.stray_activations`, and the bytes of the database.
 
 use crate::{log::Log, telemetry::instruments};
 use opentelemetry::KeyValue;
@@ -32,6 +32,7 @@ pub(super) async fn count(log: Log, shutdown: CancellationToken) {
             () = news => appended.mark_unchanged(),
         }
         strays(&pool, &mut known_strays).await;
+        database(&pool).await;
         let counted: Result<Vec<(String, i64)>, _> =
             sqlx::query_as("SELECT status::text, count(*) FROM mistudio.trainings GROUP BY 1")
                 .fetch_all(&pool)
@@ -52,6 +53,33 @@ pub(super) async fn count(log: Log, shutdown: CancellationToken) {
                 .runs
                 .record(*count, &[KeyValue::new("state", state.clone())]);
         }
+    }
+}
+
+/// How large the database is, and when its write-ahead log was last archived, or failed to be.
+async fn database(pool: &PgPool) {
+    let looked: Result<(i64, Option<f64>, Option<f64>), _> = sqlx::query_as(
+        "SELECT pg_database_size(current_database()),
+                extract(epoch FROM last_archived_time)::float8,
+                extract(epoch FROM last_failed_time)::float8
+           FROM pg_stat_archiver",
+    )
+    .fetch_one(pool)
+    .await;
+    match looked {
+        Ok((size_bytes, archived_at, failed_at)) => {
+            let instruments = instruments();
+            instruments
+                .database_size
+                .record(size_bytes.unsigned_abs(), &[]);
+            instruments
+                .wal_archived_at
+                .record(archived_at.unwrap_or_default(), &[]);
+            instruments
+                .wal_failed_at
+                .record(failed_at.unwrap_or_default(), &[]);
+        }
+        Err(error) => tracing::debug!(%error, "the database cannot be measured"),
     }
 }
 

@@ -123,8 +123,20 @@ fn measure(stream: &StreamId, record: &Record) {
         instruments
             .tokens_per_second
             .record(metrics.tokens_per_second, &training);
-        if let Some(loss) = metrics.loss.last() {
-            instruments.loss.record(*loss, &training);
+        for (gauge, column) in [
+            (&instruments.loss, &metrics.loss),
+            (&instruments.l0, &metrics.sparsity),
+            (&instruments.explained_variance, &metrics.explained_variance),
+        ] {
+            if let Some(last) = column.last() {
+                gauge.record(*last, &training);
+            }
+        }
+        if let Some(dead) = metrics.dead_neurons.last() {
+            instruments.dead_latents.record(*dead, &training);
+        }
+        if let Some(step) = metrics.steps.last() {
+            instruments.step.record(*step, &training);
         }
     }
 }

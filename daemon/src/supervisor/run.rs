@@ -15,7 +15,9 @@ use crate::{
         work::{self, Heard},
     },
     runner::{Exit, ProcessWatch, RunDirectory},
+    telemetry::instruments,
 };
+use opentelemetry::KeyValue;
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
@@ -454,6 +456,8 @@ impl Supervision {
         let heard = match &ending {
             Ending::Lost(reason, message) => {
                 warn!(%stream, %lease, ?reason, message, "a run is lost");
+                let name = KeyValue::new("reason", reason.name());
+                instruments().lost_runs.add(1, &[name]);
                 let loss = Loss {
                     lease,
                     reason: *reason,

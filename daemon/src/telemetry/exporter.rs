@@ -1,6 +1,7 @@
 //! The OTLP exporters, by OpenTelemetry's standard variables.
 
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
+use super::http_client::Client;
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -28,13 +29,13 @@ pub(super) fn providers() -> Providers {
     let mut troubles = Vec::new();
     let mut tracer = SdkTracerProvider::builder().with_resource(resource.clone());
     if wanted("TRACES") {
-        match SpanExporter::builder().with_tonic().build() {
+        match span_exporter() {
             Ok(exporter) => tracer = tracer.with_batch_exporter(Reported::new(exporter, "traces")),
             Err(error) => troubles.push(format!("traces are not sent: {error}")),
         }
     }
     let meter = wanted("METRICS")
-        .then(|| MetricExporter::builder().with_tonic().build())
+        .then(metric_exporter)
         .and_then(|built| {
             built
                 .map_err(|error| troubles.push(format!("metrics are not sent: {error}")))
@@ -46,14 +47,54 @@ pub(super) fn providers() -> Providers {
                 .with_periodic_exporter(Reported::new(exporter, "metrics"))
                 .build()
         });
-    let protocol = variable("OTEL_EXPORTER_OTLP_PROTOCOL").filter(|protocol| protocol != "grpc");
-    if let Some(protocol) = protocol.filter(|_| wanted("TRACES") || wanted("METRICS")) {
-        troubles.push(format!("OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}; grpc is what is spoken (port 4317 as a rule)"));
+    for signal in ["TRACES", "METRICS"] {
+        let protocol = protocol(signal).filter(|protocol| !["grpc", HTTP].contains(&&**protocol));
+        if let Some(protocol) = protocol.filter(|_| wanted(signal)) {
+            troubles.push(format!(
+                "the protocol for {} is {protocol}; grpc (port 4317 as a rule) and {HTTP} (port 4318) are what is spoken, and grpc is now",
+                signal.to_lowercase()
+            ));
+        }
     }
     Providers {
         tracer: tracer.build(),
         meter,
         troubles,
+    }
+}
+
+/// The protocol that is not gRPC.
+const HTTP: &str = "http/protobuf";
+
+fn protocol(signal: &str) -> Option<String> {
+    variable(&format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
+}
+
+fn by_http(signal: &str) -> Option<Client> {
+    protocol(signal)
+        .filter(|protocol| protocol == HTTP)
+        .and_then(|_| tokio::runtime::Handle::try_current().ok())
+        .map(Client)
+}
+
+fn span_exporter() -> Result<SpanExporter, ExporterBuildError> {
+    match by_http("TRACES") {
+        Some(client) => {
+            let builder = SpanExporter::builder().with_http();
+            builder.with_http_client(client).build()
+        }
+        None => SpanExporter::builder().with_tonic().build(),
+    }
+}
+
+fn metric_exporter() -> Result<MetricExporter, ExporterBuildError> {
+    match by_http("METRICS") {
+        Some(client) => {
+            let builder = MetricExporter::builder().with_http();
+            builder.with_http_client(client).build()
+        }
+        None => MetricExporter::builder().with_tonic().build(),
     }
 }
 
