@@ -93,6 +93,16 @@ pub fn init(settings: &LogSettings) -> Result<Telemetry, TelemetryError> {
     })
 }
 
+/// Notes that the log was verified just now, and whether it is as it was written.
+pub fn verified(is_whole: bool) {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let instruments = instruments();
+    instruments.log_faults.record(u64::from(!is_whole), &[]);
+    instruments.log_verified_at.record(now.as_secs_f64(), &[]);
+}
+
 /// Whether `level` can be a log.level.
 pub(crate) fn check_level(level: &str) -> Result<(), TelemetryError> {
     gate::parse(level)

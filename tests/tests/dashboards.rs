@@ -21,14 +21,6 @@ const NOT_HERE: &[(&str, &str)] = &[
         "there is no backup of this lab",
     ),
     (
-        "trainmaster_log_verify_faults",
-        "nobody verified the log since the daemon started",
-    ),
-    (
-        "trainmaster_log_verify_last_seconds",
-        "nobody verified the log since the daemon started",
-    ),
-    (
         "trainmaster_projection_differences",
         "nobody compared the read model with a rebuild",
     ),
@@ -71,6 +63,7 @@ async fn every_query_of_the_dashboards_and_alerts_finds_its_metrics() {
     };
     let id = lab.train(&furniture, steps);
     lab.wait_for_status("trainings", &id, &["completed"]).await;
+    lab.cli(&["log", "verify"]);
 
     let panels = panel_queries();
     let alerts = alert_queries();

@@ -1,7 +1,7 @@
 //! `/v1/log/verify`: whether the log is as it was written.
 
 use super::{AppState, Problem, long_running};
-use crate::{log::VerifyError, progress::Progress};
+use crate::{log::VerifyError, progress::Progress, telemetry};
 use axum::{extract::State, http::StatusCode, response::Response};
 use tokio::sync::watch;
 
@@ -18,7 +18,11 @@ pub(super) async fn verify(State(state): State<AppState>) -> Result<Response, Pr
     let log = state.log().clone();
     let (sender, progress) = watch::channel(Progress::default());
     long_running::answer_telling(&state, progress, async move {
-        log.verify_telling(&sender).await.map_err(|error| match error {
+        let verified = log.verify_telling(&sender).await;
+        if let Ok(_) | Err(VerifyError::Broken(_)) = &verified {
+            telemetry::verified(verified.is_ok());
+        }
+        verified.map_err(|error| match error {
             VerifyError::Broken(finding) => {
                 tracing::error!(%finding, "the log is not as it was written");
                 Problem::new(
