@@ -178,7 +178,7 @@ async fn work(
     telemetry::observe_pool("runtime", database.pool());
     telemetry::observe_pool("owner", database.owner_pool());
     telemetry::observe_disk(state.path().to_owned());
-    telemetry::observe_backups(state.path().join("backups"));
+    telemetry::observe_backups(settings.backup_directory());
 
     let health = Health::default();
     let postgres_ends = CancellationToken::new();
