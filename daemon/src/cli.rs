@@ -15,6 +15,7 @@ mod format;
 mod generate;
 mod jobs;
 mod kept;
+mod log_segments;
 mod log_verify;
 mod maintenance;
 mod output;
@@ -117,6 +118,12 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Projections(command) => projections::run(&client, command, output).await,
             Command::Log(arguments::LogCommand::Verify) => {
                 log_verify::verify(&client, output).await
+            }
+            Command::Log(arguments::LogCommand::Segments) => {
+                log_segments::list(&client, output).await
+            }
+            Command::Log(arguments::LogCommand::Archive(arguments)) => {
+                log_segments::archive(&client, arguments, output).await
             }
             Command::Serve(_)
             | Command::Migrate(_)

@@ -1,5 +1,6 @@
 //! Looks at everything that the daemon needs, and says what to do about what is missing. Changes nothing.
 
+mod archive;
 mod backups;
 mod clock;
 mod database;
@@ -117,6 +118,7 @@ pub async fn examine(source: &Source) -> Report {
         backups::examine_archive(&mut report, &settings, &database).await;
         clock::examine(&mut report, &database).await;
         read_models::examine(&mut report, &database).await;
+        archive::examine(&mut report, &settings, &database).await;
         database.close().await;
     }
     trainer::examine(&mut report, &settings).await;

@@ -22,6 +22,7 @@ mod jobs;
 mod kept;
 mod limits;
 mod listener;
+mod log_segments;
 mod log_verify;
 mod long_running;
 mod metrics;
@@ -113,6 +114,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(projections::list))
         .routes(routes!(projections::rebuild))
         .routes(routes!(log_verify::verify))
+        .routes(routes!(log_segments::list))
+        .routes(routes!(log_segments::archive))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::database))

@@ -1,5 +1,6 @@
 //! The trainmaster daemon as a library, so that tests and benches reach its parts.
 
+pub mod archive;
 pub mod backup;
 pub mod cli;
 pub mod commands;

@@ -6,9 +6,13 @@
 //! more. So unrelated writers need no common lock, and a reader never skips. The price: a transaction that writes, anywhere in the
 //! cluster, holds readers back until it ends; so keep transactions short.
 //!
+//! The log is a row of segments (`log.segments`), of which the last one grows. The oldest may have left the table for files
+//! ([`crate::archive`]); who reads here does not notice.
+//!
 //! Only plain reads and `log.append` are used here; what the database guarantees by itself is in `migrations/log/`.
 
 mod append;
+mod archived;
 mod error;
 mod execute;
 mod guard;
@@ -25,15 +29,17 @@ pub use guard::Barrier;
 pub use read::Loaded;
 pub use verify::{Fault, Finding, Verified, VerifyError};
 
+use crate::archive::Archive;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// The log. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Log {
     pool: PgPool,
+    archive: Archive,
     appended: Arc<watch::Sender<u64>>,
     states: Arc<states::States>,
     asked: Arc<watch::Sender<u64>>,
@@ -48,6 +54,7 @@ impl Log {
     pub fn new(pool: PgPool) -> Self {
         Self {
             pool,
+            archive: Archive::default(),
             appended: Arc::new(watch::Sender::new(0)),
             states: Arc::default(),
             asked: Arc::new(watch::Sender::new(0)),
@@ -55,6 +62,13 @@ impl Log {
             doubted: Arc::new(watch::Sender::new(0)),
             verifying: Arc::default(),
         }
+    }
+
+    /// The same log, whose archived segments are in this directory.
+    #[must_use]
+    pub fn archived_in(mut self, directory: PathBuf) -> Self {
+        self.archive = Archive::new(directory);
+        self
     }
 
     /// Its pool.

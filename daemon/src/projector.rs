@@ -120,6 +120,11 @@ struct Progress {
 }
 
 impl Projector {
+    /// The pool of the owner of the schemas.
+    pub(crate) const fn owner(&self) -> &PgPool {
+        &self.owner
+    }
+
     /// A projector of all read models, over the log and as the owner of their schemas.
     #[must_use]
     pub fn new(log: Log, owner: PgPool, options: ProjectorOptions) -> Self {

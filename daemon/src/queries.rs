@@ -4,7 +4,6 @@ mod checkpoints;
 mod cursor;
 mod datasets;
 mod evaluations;
-mod events;
 mod extraction_templates;
 mod features;
 mod jobs;

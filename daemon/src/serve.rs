@@ -13,6 +13,7 @@ pub use error::ServeError;
 pub(crate) use options::trainer;
 
 use crate::{
+    archive::Archiver,
     backup,
     config::{Loaded, Settings, Source},
     database::Database,
@@ -182,7 +183,7 @@ async fn work(
 
     let health = Health::default();
     let postgres_ends = CancellationToken::new();
-    let log = Log::new(database.pool().clone());
+    let log = Log::new(database.pool().clone()).archived_in(settings.archive_directory());
     let mut components = components(
         settings, state, &database, &log, listeners, &health, lifecycle,
     )?;
@@ -288,6 +289,15 @@ fn components(
         let shutdown = finish.clone();
         components.spawn(async move {
             leftovers.run(shutdown).await;
+            Ok(())
+        });
+    }
+    if settings.archive.after_days > 0 {
+        let options = interface::archiver(settings);
+        let archiver = Archiver::new(log.clone(), database.owner_pool().clone(), options);
+        let shutdown = finish.clone();
+        components.spawn(async move {
+            archiver.run(shutdown).await;
             Ok(())
         });
     }

@@ -126,6 +126,7 @@ DECLARE
     predecessor_transaction bigint;
     is_known boolean;
     last_version bigint;
+    command uuid;
 BEGIN
     IF NEW.schema_version < 1 OR NEW.ordinal < 1 OR NEW.category = '' OR NEW.stream_id = '' OR NEW.type = '' OR NEW.command_id = ''
         OR NEW.causation_id = '' OR NEW.traceparent = ''
@@ -141,24 +142,27 @@ BEGIN
     IF NOT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(NEW.command_id, 0)) THEN
         PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(NEW.command_id, 0));
     END IF;
+    IF log.transaction_base() > 0 THEN
+        command := log.command_key(NEW.command_id);
+    END IF;
     IF NEW.version = 1 THEN
         is_known := EXISTS (SELECT FROM log.settled_commands s WHERE s.command_id = NEW.command_id)
             OR log.transaction_base() > 0
-                AND (EXISTS (SELECT FROM log.closed_commands c WHERE c.key = log.command_key(NEW.command_id))
+                AND (EXISTS (SELECT FROM log.closed_commands c WHERE c.key = command)
                     OR EXISTS (SELECT FROM log.closed_streams c WHERE c.category = NEW.category AND c.stream_id = NEW.stream_id));
         NEW.previous_hash := '\x0000000000000000000000000000000000000000000000000000000000000000';
     ELSE
         SELECT e.hash, e.transaction_id,
             EXISTS (SELECT FROM log.settled_commands s WHERE s.command_id = NEW.command_id)
             OR log.transaction_base() > 0
-                AND EXISTS (SELECT FROM log.closed_commands c WHERE c.key = log.command_key(NEW.command_id))
+                AND EXISTS (SELECT FROM log.closed_commands c WHERE c.key = command)
         INTO NEW.previous_hash, predecessor_transaction, is_known
         FROM log.open_events e
         WHERE e.category = NEW.category AND e.stream_id = NEW.stream_id AND e.version = NEW.version - 1;
         IF NOT FOUND THEN
             -- Its predecessor may be the last one of a closed segment.
             SELECT c.hash, c.transaction_id, c.version,
-                EXISTS (SELECT FROM log.closed_commands k WHERE k.key = log.command_key(NEW.command_id))
+                EXISTS (SELECT FROM log.closed_commands k WHERE k.key = command)
                 OR EXISTS (SELECT FROM log.settled_commands s WHERE s.command_id = NEW.command_id)
             INTO NEW.previous_hash, predecessor_transaction, last_version, is_known
             FROM log.closed_streams c

@@ -1,5 +1,8 @@
 //! One-event durable appends a second, by the statement that the log uses, against a plain INSERT of the same row into a table of the same
 //! columns and indexes, each through a pool like the daemon's.
+//!
+//! With `--filled EVENTS` instead: a log that holds so many events already against an empty one, each in a database of its own of the
+//! same server. `--segment EVENTS` closes a segment whenever it has so many, as the daemon does with archive.after_days.
 
 use sqlx::{
     PgPool,
@@ -21,8 +24,19 @@ const ROUNDS: usize = 7;
 const PLAIN: &str = include_str!("append/plain.sql");
 const LOG: &str = include_str!("../../../daemon/src/log/append/one.sql");
 
+/// What a filled log must reach of an empty one.
+const FILLED_TARGET: f64 = 0.9;
+/// Events that one statement fills in: each command is a lock until its end.
+const FILLED_AT_ONCE: i64 = 2_000;
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        let value = arguments.get(at + 1).and_then(|value| value.parse().ok());
+        Some(value.unwrap_or_else(|| panic!("{name} needs a number of events")))
+    };
     // As the daemon's own Postgres is set, not as the tests'.
     let cluster = Cluster::start_with(&[
         "fsync=on",
@@ -31,6 +45,14 @@ async fn main() -> ExitCode {
         "max_wal_size=1GB",
         "autovacuum=on",
     ]);
+    match number("--filled") {
+        Some(events) => filled(&cluster, events, number("--segment")).await,
+        None => plain(&cluster).await,
+    }
+}
+
+/// A pool of an empty log.
+async fn log(cluster: &Cluster) -> PgPool {
     let database = cluster.database().await;
     let pool = PgPoolOptions::new()
         .min_connections(32)
@@ -40,6 +62,11 @@ async fn main() -> ExitCode {
         .await
         .expect("cannot connect");
     migrate::up(&pool).await.expect("cannot migrate");
+    pool
+}
+
+async fn plain(cluster: &Cluster) -> ExitCode {
+    let pool = log(cluster).await;
     sqlx::raw_sql("CREATE TABLE plain (LIKE log.open_events INCLUDING DEFAULTS INCLUDING INDEXES)")
         .execute(&pool)
         .await
@@ -47,23 +74,72 @@ async fn main() -> ExitCode {
     println!(
         "writers  plain/s    log/s  ratio   (medians of {ROUNDS} turns each; the ratio of each pair: lowest to highest)"
     );
+    compare((&pool, PLAIN), (&pool, LOG), TARGET, "plain INSERTs").await
+}
+
+async fn filled(cluster: &Cluster, events: i64, segment: Option<i64>) -> ExitCode {
+    let (empty, filled) = (log(cluster).await, log(cluster).await);
+    fill(&filled, events, segment).await;
+    println!(
+        "writers  empty/s filled/s  ratio   ({events} events; medians of {ROUNDS} turns each; the ratio of each pair: lowest to highest)"
+    );
+    compare((&empty, LOG), (&filled, LOG), FILLED_TARGET, "an empty log").await
+}
+
+/// Fills a log with the metrics of trainings, 10,000 events each, through the trigger that chains them.
+async fn fill(pool: &PgPool, events: i64, segment: Option<i64>) {
+    let begin = Instant::now();
+    let mut in_segment = 0;
+    let mut done = 0;
+    while done < events {
+        let count = FILLED_AT_ONCE.min(events - done);
+        sqlx::query(include_str!("append/fill.sql"))
+            .bind(done)
+            .bind(count)
+            .execute(pool)
+            .await
+            .expect("cannot fill the log");
+        done += count;
+        in_segment += count;
+        if segment.is_some_and(|segment| in_segment >= segment) {
+            sqlx::query("SELECT log.close_segment()")
+                .execute(pool)
+                .await
+                .expect("cannot close a segment");
+            in_segment = 0;
+        }
+        eprint!("\r{done} events, {:.0} s", begin.elapsed().as_secs_f64());
+    }
+    eprintln!();
+    sqlx::raw_sql("VACUUM ANALYZE log.open_events; CHECKPOINT")
+        .execute(pool)
+        .await
+        .expect("cannot tidy up");
+}
+
+async fn compare(
+    one: (&PgPool, &'static str),
+    other: (&PgPool, &'static str),
+    target: f64,
+    what: &str,
+) -> ExitCode {
     let mut turn = 0;
     let mut is_fast_enough = true;
     for writers in [1, 8, 32] {
         let mut pairs = Vec::new();
         for _ in 0..=ROUNDS {
             turn += 1;
-            let plain = rate(&pool, PLAIN, writers, turn).await;
-            let log = rate(&pool, LOG, writers, turn).await;
-            pairs.push((plain, log));
+            let one = rate(one.0, one.1, writers, turn).await;
+            let other = rate(other.0, other.1, writers, turn).await;
+            pairs.push((one, other));
         }
         // The first pair warms up.
-        is_fast_enough &= report(writers, &pairs[1..]) >= TARGET;
+        is_fast_enough &= report(writers, &pairs[1..]) >= target;
     }
     if is_fast_enough {
         ExitCode::SUCCESS
     } else {
-        eprintln!("below {TARGET} of plain INSERTs");
+        eprintln!("below {target} of {what}");
         ExitCode::FAILURE
     }
 }

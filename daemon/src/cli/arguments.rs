@@ -1,10 +1,12 @@
 //! What can be said on the command line.
 
+mod archive;
 pub mod backup;
 mod features;
 pub mod generate;
 pub mod kept;
 
+pub use archive::ArchiveArguments;
 pub use features::{ExtractArguments, FeatureCommand, FeatureListArguments};
 
 use clap::{Args, Parser, Subcommand};
@@ -535,6 +537,10 @@ pub enum ProjectionsCommand {
 pub enum LogCommand {
     /// Check every event's hash and place
     Verify,
+    /// List the parts of the log: which are in the database, and which in files
+    Segments,
+    /// Take old events out of the database, into compressed files
+    Archive(ArchiveArguments),
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -209,6 +209,21 @@ section! {
 }
 
 section! {
+    /// Old events in compressed files instead of the database. They are read as before; a backup needs these files beside the database's.
+    [archive] ArchiveSettings {
+        /// Events older than this many days leave the database for the archive; 0: none do by themselves. `trainmaster log archive`
+        /// does it at any time.
+        after_days: u32 = 0;
+        /// The directory of the files. Unset: archive in the state directory. If it moves, move the files along.
+        directory: Option<PathBuf> = None;
+        /// Events leave in segments: when the newest one has so many events, the next begins.
+        segment_events: u32 = 250_000;
+        /// It also begins after this many days.
+        segment_days: u32 = 7;
+    }
+}
+
+section! {
     /// What the daemon writes to standard error. Traces and metrics follow the OTEL_* variables of OpenTelemetry instead.
     [log] LogSettings {
         /// error, warn, info, debug or trace, or directives such as "info,trainmaster::dispatch=debug". Also $LOG_LEVEL.
@@ -252,6 +267,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// `[backup]`
     pub backup: BackupSettings,
+    /// `[archive]`
+    pub archive: ArchiveSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[shutdown]`
@@ -303,6 +320,7 @@ impl Settings {
             RetentionSettings::FIELDS,
         ),
         ("backup", BackupSettings::ABOUT, BackupSettings::FIELDS),
+        ("archive", ArchiveSettings::ABOUT, ArchiveSettings::FIELDS),
         ("log", LogSettings::ABOUT, LogSettings::FIELDS),
         (
             "shutdown",
@@ -333,6 +351,7 @@ impl Settings {
             self.projector.shown(),
             self.retention.shown(),
             self.backup.shown(),
+            self.archive.shown(),
             self.log.shown(),
             self.shutdown.shown(),
         ]
@@ -368,6 +387,15 @@ impl Settings {
             .directory
             .clone()
             .unwrap_or_else(|| self.state_directory().join("backups"))
+    }
+
+    /// The directory of the log's archived segments.
+    #[must_use]
+    pub fn archive_directory(&self) -> PathBuf {
+        match &self.archive.directory {
+            Some(directory) => directory.clone(),
+            None => self.state_directory().join("archive"),
+        }
     }
 
     /// The Unix socket of the HTTP interface (see `http.socket`). When the state directory's path is too long for a socket, it is in a short

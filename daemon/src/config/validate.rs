@@ -178,9 +178,15 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         ("retention.checkpoints_months", retention.checkpoints_months),
         ("backup.logical_days", settings.backup.logical_days),
         ("backup.wal_days", settings.backup.wal_days),
+        ("archive.segment_days", settings.archive.segment_days),
     ] {
         check(key, (1..=100_000).contains(&number), "expected 1 to 100000");
     }
+    check(
+        "archive.segment_events",
+        (1_000..=10_000_000).contains(&settings.archive.segment_events),
+        "expected 1000 to 10000000",
+    );
     check(
         "backup.compression",
         settings.backup.compression <= 9,

@@ -106,7 +106,7 @@ impl Filter {
     async fn before_last(&self, state: &AppState, count: u32) -> Result<Position, Problem> {
         let category = self.category.map(Category::as_str);
         Ok(state
-            .queries()
+            .log()
             .before_last(
                 count,
                 category,

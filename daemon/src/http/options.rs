@@ -1,6 +1,6 @@
 //! How the HTTP interface behaves.
 
-use crate::retention::Policy;
+use crate::{archive::ArchiverOptions, retention::Policy};
 use sha2::{Digest, Sha256};
 use std::{path::PathBuf, time::Duration};
 
@@ -29,6 +29,8 @@ pub struct HttpOptions {
     pub datasets_directory: Option<PathBuf>,
     /// What is kept how long.
     pub retention: Policy,
+    /// Where and when segments of the log leave the database; none: they do not.
+    pub archive: Option<ArchiverOptions>,
 }
 
 impl Default for HttpOptions {
@@ -45,6 +47,7 @@ impl Default for HttpOptions {
             poll: Duration::from_secs(2),
             datasets_directory: None,
             retention: Policy::default(),
+            archive: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Problem documents (RFC 9457): what went wrong, under a stable `code`, and what to do next.
 
 use crate::{
+    archive::ArchiveError,
     commands::{CommandError, ErrorKind},
     log::LogError,
     queries::QueryError,
@@ -158,7 +159,24 @@ impl From<QueryError> for Problem {
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
-        Self::internal(&error)
+        match error {
+            LogError::Archive(error) => error.into(),
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        if matches!(error, ArchiveError::Database { .. }) {
+            return Self::internal(&error);
+        }
+        tracing::error!(%error, "the archive of the log");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "archive_failed",
+            chain(&error),
+        )
     }
 }
 

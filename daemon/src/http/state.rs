@@ -2,7 +2,8 @@
 
 use super::{HttpOptions, Problem};
 use crate::{
-    commands::Commands, log::Log, projector::Projector, queries::Queries, retention::Retention,
+    archive::Archiver, commands::Commands, log::Log, projector::Projector, queries::Queries,
+    retention::Retention,
 };
 use axum::http::StatusCode;
 use sqlx::PgPool;
@@ -67,6 +68,12 @@ impl AppState {
     }
     pub(super) fn retention(&self) -> Retention {
         Retention::new(self.0.log.clone(), self.0.options.retention)
+    }
+    /// None where segments do not leave the database.
+    pub(super) fn archiver(&self) -> Option<Archiver> {
+        let options = self.0.options.archive.clone()?;
+        let owner = self.0.projector.owner().clone();
+        Some(Archiver::new(self.0.log.clone(), owner, options))
     }
     pub(super) fn projector(&self) -> &Projector {
         &self.0.projector

@@ -126,10 +126,10 @@ impl Log {
             first,
             now: stream.clone(),
         };
-        let events = sqlx::query(concat!(
+        let mut events = sqlx::query(concat!(
             "SELECT ",
             row::columns!(),
-            " FROM log.events WHERE command_id = $1 ORDER BY ordinal"
+            " FROM log.open_events WHERE command_id = $1 ORDER BY ordinal"
         ))
         .bind(command_id)
         .fetch_all(&self.pool)
@@ -138,6 +138,9 @@ impl Log {
         .iter()
         .map(row::event)
         .collect::<Result<Vec<_>, _>>()?;
+        if events.is_empty() {
+            events = self.closed_command(command_id).await?;
+        }
         if let Some(last) = events.last() {
             if last.stream != *stream {
                 return Err(reused(last.stream.to_string()));

@@ -1,6 +1,7 @@
 //! What can go wrong with the log.
 
 use super::Barrier;
+use crate::archive::ArchiveError;
 use trainmaster_domain::{StreamId, envelope::DecodeError, envelope::IllegalTransition};
 
 /// Why the log cannot be read or appended to.
@@ -78,6 +79,9 @@ pub enum LogError {
         #[source]
         source: serde_json::Error,
     },
+    /// Events of the archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The command id was used for something else.
     #[error(
         "command {command_id:?} was sent to {first} before and cannot be sent to {now}: give each command an id of its own"

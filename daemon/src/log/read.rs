@@ -1,6 +1,6 @@
 //! Reading: the whole log in its order, one stream, one aggregate.
 
-use super::{Log, LogError, row};
+use super::{Log, LogError, archived, row};
 use sqlx::{Row, postgres::PgRow};
 use tracing::instrument;
 use trainmaster_domain::{Aggregate, Position, RecordedEvent, StreamId};
@@ -43,21 +43,43 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        sqlx::query(concat!(
-            "SELECT ",
-            row::columns!(),
-            " FROM log.events WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < (SELECT log.horizon()) \
-             ORDER BY transaction_id, sequence LIMIT $3"
-        ))
-        .bind(transaction(after))
-        .bind(after.sequence)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(LogError::database(format!("read the log after {after}")))?
-        .iter()
-        .map(row::event)
-        .collect()
+        let mut events = Vec::new();
+        let mut after = after;
+        loop {
+            let known = self.archive.to();
+            if transaction(after) < known {
+                let found = self.read_archived(after, limit - events.len()).await?;
+                after = found.last().map_or(after, |last| last.position);
+                events.extend(found);
+            }
+            if events.len() >= limit {
+                return Ok(events);
+            }
+            let rows = sqlx::query(concat!(
+                "WITH archive AS MATERIALIZED (SELECT log.archived_to() AS archived_to) \
+                 SELECT archive.archived_to, found.* FROM archive LEFT JOIN LATERAL (SELECT ",
+                row::columns!(),
+                " FROM log.events WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id >= $1 \
+                 AND transaction_id >= archive.archived_to AND transaction_id < (SELECT log.horizon()) \
+                 ORDER BY transaction_id, sequence LIMIT $3) AS found ON true ORDER BY transaction_id, sequence"
+            ))
+            .bind(transaction(after))
+            .bind(after.sequence)
+            .bind(i64::try_from(limit - events.len()).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(LogError::database(format!("read the log after {after}")))?;
+            let archived_to = archived::divide(&rows)?;
+            self.learn(archived_to).await?;
+            // Some of what comes next has left the table since it was known which files there are.
+            if archived_to > known && transaction(after) < archived_to {
+                continue;
+            }
+            for row in archived::found(&rows) {
+                events.push(row::event(row)?);
+            }
+            return Ok(events);
+        }
     }
 
     /// Up to `limit` events of a stream after a version, as soon as they are committed.
@@ -71,21 +93,41 @@ impl Log {
         after_version: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        sqlx::query(concat!(
-            "SELECT ",
-            row::columns!(),
-            " FROM log.events WHERE category = $1 AND stream_id = $2 AND version > $3 ORDER BY version LIMIT $4"
-        ))
-        .bind(stream.category.as_str())
-        .bind(&stream.id)
-        .bind(i64::try_from(after_version).unwrap_or(i64::MAX))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(LogError::database(format!("read {stream}")))?
-        .iter()
-        .map(row::event)
-        .collect()
+        let after = i64::try_from(after_version).unwrap_or(i64::MAX);
+        // Nearly always what is new in a stream is in the open segment alone.
+        let rows = self
+            .stream_rows(
+                concat!(
+                    "SELECT coalesce((SELECT version FROM log.closed_streams WHERE category = $1 AND stream_id = $2 \
+                     ORDER BY segment DESC LIMIT 1), 0) AS closed, found.* \
+                     FROM (SELECT) AS one LEFT JOIN LATERAL (SELECT ",
+                    row::columns!(),
+                    " FROM log.open_events WHERE category = $1 AND stream_id = $2 AND version > $3 \
+                     ORDER BY version LIMIT $4) AS found ON true ORDER BY version"
+                ),
+                stream,
+                after,
+                limit,
+            )
+            .await?;
+        let failed = LogError::database;
+        let closed: i64 = match rows.first() {
+            Some(row) => row
+                .try_get("closed")
+                .map_err(failed(format!("read {stream}")))?,
+            None => 0,
+        };
+        let first: Option<i64> = match archived::found(&rows).next() {
+            Some(row) => Some(
+                row.try_get("version")
+                    .map_err(failed(format!("read {stream}")))?,
+            ),
+            None => None,
+        };
+        if first.map_or(closed <= after, |first| first <= after.saturating_add(1)) {
+            return archived::found(&rows).map(row::event).collect();
+        }
+        self.read_closed_stream(stream, after, limit).await
     }
 
     /// An aggregate as it is now. Reads those of its events that were not read lately.
@@ -138,7 +180,7 @@ impl Log {
     }
 }
 
-fn position(row: &PgRow) -> Result<Position, sqlx::Error> {
+pub(super) fn position(row: &PgRow) -> Result<Position, sqlx::Error> {
     Ok(Position {
         transaction: u64::try_from(row.try_get::<i64, _>("transaction_id")?)
             .map_err(|error| sqlx::Error::Decode(error.into()))?,
@@ -147,6 +189,6 @@ fn position(row: &PgRow) -> Result<Position, sqlx::Error> {
 }
 
 /// As the column holds it. What lies beyond `i64` lies beyond every event.
-fn transaction(position: Position) -> i64 {
+pub(super) fn transaction(position: Position) -> i64 {
     i64::try_from(position.transaction).unwrap_or(i64::MAX)
 }

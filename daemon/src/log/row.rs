@@ -1,6 +1,7 @@
 //! From a row of `log.events` to an event.
 
 use super::LogError;
+use crate::archive::Line;
 use sqlx::{Row, postgres::PgRow};
 use trainmaster_domain::{Category, Event, Metadata, Position, RecordedEvent, StreamId};
 
@@ -14,7 +15,40 @@ macro_rules! columns {
 pub(super) use columns;
 
 pub(super) fn event(row: &PgRow) -> Result<RecordedEvent, LogError> {
-    let stored = Stored::from_row(row).map_err(LogError::database("read a row of the log"))?;
+    recorded(Stored::from_row(row).map_err(LogError::database("read a row of the log"))?)
+}
+
+/// The event of a line of the archive.
+pub(super) fn of_line(line: Line<'_>) -> Result<RecordedEvent, LogError> {
+    let impossible = |column| LogError::Impossible {
+        stream: format!("{} {}", line.category, line.stream_id),
+        version: line.version,
+        column,
+    };
+    let payload = serde_json::from_str(&line.payload).map_err(|_| impossible("payload"))?;
+    let recorded_at = chrono::DateTime::from_timestamp_micros(line.recorded_at)
+        .ok_or_else(|| impossible("recorded_at"))?;
+    recorded(Stored {
+        transaction_id: line.transaction_id,
+        sequence: line.sequence,
+        version: line.version,
+        schema_version: line.schema_version,
+        payload,
+        recorded_at,
+        category: line.category.into_owned(),
+        stream_id: line.stream_id.into_owned(),
+        event_type: line.event_type.into_owned(),
+        metadata: Metadata {
+            command_id: line.command_id.into_owned(),
+            correlation_id: line.correlation_id.into_owned(),
+            causation_id: line.causation_id.map(Into::into),
+            actor: line.actor.into_owned(),
+            traceparent: line.traceparent.map(Into::into),
+        },
+    })
+}
+
+fn recorded(stored: Stored) -> Result<RecordedEvent, LogError> {
     let impossible = |column| LogError::Impossible {
         stream: format!("{} {}", stored.category, stored.stream_id),
         version: stored.version,

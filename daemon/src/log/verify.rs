@@ -12,6 +12,7 @@
 
 mod aside;
 mod copy;
+mod file;
 mod finding;
 mod join;
 mod noted;
@@ -63,6 +64,13 @@ enum Segment {
         /// Its events, about.
         events: i64,
     },
+    /// In the archive.
+    File {
+        /// Which segment.
+        number: i32,
+        /// Which transactions.
+        bounds: Bounds,
+    },
 }
 
 impl Log {
@@ -97,6 +105,16 @@ impl Log {
                     let parts = table::parts(&mut connection, bounds, events).await?;
                     self.verify_table(&mut connection, &snapshot, &parts, n, &verifying)
                         .await?
+                }
+                Segment::File { number, bounds } => {
+                    let notes = table::notes_by_bytes(&mut connection, bounds).await?;
+                    self.learn(bounds.last).await?;
+                    let (archive, verifying) = (self.archive.clone(), verifying.clone());
+                    blocking(move || {
+                        let mut rows = file::ArchivedRows::sorted(&archive, number)?;
+                        part::check(&mut rows, notes, n, &verifying)
+                    })
+                    .await?
                 }
             };
             verified.events += checked.events;

@@ -50,6 +50,7 @@ pub(super) const SETS: &[Set] = &[
         6 "0006_extractions",
         7 "0007_deletion",
         8 "0008_segments",
+        9 "0009_archive",
     ),
     set!("projection":
         1 "0001_offsets",

@@ -1,11 +1,13 @@
 //! Where and how the daemon answers over HTTP, as the settings say.
 
 use crate::{
+    archive::ArchiverOptions,
     config::Settings,
     http::{HttpOptions, ListenError, Listener, Token},
     retention::Policy,
     state_directory::make_private,
 };
+use std::time::Duration;
 
 /// Listens wherever the settings say; what cannot be listened on ends the daemon.
 pub(super) async fn listen(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
@@ -38,7 +40,20 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
         request_timeout: settings.http.request_timeout_seconds.duration(),
         datasets_directory: Some(settings.state_directory().join("datasets")),
         retention: policy(settings),
+        archive: Some(archiver(settings)),
         ..HttpOptions::default()
+    }
+}
+
+/// When segments of the log are closed, when they leave the database, and where they go.
+pub(super) fn archiver(settings: &Settings) -> ArchiverOptions {
+    let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+    let archive = &settings.archive;
+    ArchiverOptions {
+        directory: settings.archive_directory(),
+        after: (archive.after_days > 0).then(|| days(archive.after_days)),
+        segment_events: i64::from(archive.segment_events),
+        segment_age: days(archive.segment_days),
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Instruments {
     pub appends: Counter<u64>,
     /// `trainmaster.log.conflicts`: appends that met a newer version of their stream; attribute `category`.
     pub conflicts: Counter<u64>,
+    /// `trainmaster.log.archived`: events that left the database for the archive.
+    pub archived_events: Counter<u64>,
     /// `trainmaster.log.append.duration`, seconds.
     pub append_duration: Histogram<f64>,
     /// `trainmaster.projection.lag.events`: events that a read model has not seen; attribute `read_model`.
@@ -118,6 +120,11 @@ impl Instruments {
                 "trainmaster.log.conflicts",
                 "{conflict}",
                 "Appends that met a newer version",
+            ),
+            archived_events: counter(
+                "trainmaster.log.archived",
+                "{event}",
+                "Events that left the database for the archive",
             ),
             append_duration: seconds("trainmaster.log.append.duration", "Time of an append"),
             projection_lag_events: count(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod append_only;
+mod archive;
 mod commands;
 mod fixture;
 mod migrations;

@@ -1,10 +1,12 @@
 //! A log that moves to another cluster by pg_dump goes on there, although transaction ids begin again.
 
+use crate::archive::World;
 use crate::fixture::{claim, empty_log_alone, metadata, register};
 use sqlx::PgPool;
 use std::process::{Command, Stdio};
 use trainmaster::{log::Log, migrate};
 use trainmaster_domain::{Position, dataset::Dataset};
+use trainmaster_tests::history::History;
 use trainmaster_tests::postgres::{Cluster, TestDatabase};
 
 fn move_to(from: &Cluster, source: &str, to: &TestDatabase) {
@@ -79,4 +81,52 @@ async fn a_restored_log_is_readable_in_the_same_order_and_grows_at_its_end() {
     let twice: i64 = sqlx::query_scalar(base).fetch_one(&pool).await.unwrap();
     assert_eq!(once, i64::try_from(before[3].position.transaction).unwrap());
     assert_eq!(twice, once);
+}
+
+#[tokio::test]
+async fn a_restored_log_has_its_segments_and_its_archive_and_goes_on() {
+    let (old_cluster, log) = empty_log_alone().await;
+    spend_transaction_ids(log.pool()).await;
+    let mut world = World::on(log);
+    let mut history = History::new(10);
+    world.live(&mut history, 20).await;
+    world.archive_all().await;
+    world.live(&mut history, 20).await;
+    world.archiver.close().await.unwrap();
+    world.live(&mut history, 20).await;
+
+    let new_cluster = Cluster::start();
+    let database = new_cluster.database().await;
+    let pool = database.pool().await;
+    sqlx::raw_sql("CREATE ROLE trainmaster_daemon NOLOGIN")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(world.log.pool())
+        .await
+        .unwrap();
+    let source = format!(
+        "postgres://postgres@localhost/{name}?host={}",
+        old_cluster.socket_directory().display()
+    );
+    move_to(&old_cluster, &source, &database);
+    migrate::up(&pool).await.unwrap();
+    let archive = world.directory.path().join("archive");
+    world.log = Log::new(pool.clone()).archived_in(archive);
+    world.archiver = crate::archive::archiver(&world.log, world.directory.path());
+    for _ in 0..2 {
+        let read = world.log.read(Position::START, usize::MAX).await.unwrap();
+        assert!(
+            read == world.written,
+            "{} of {}",
+            read.len(),
+            world.written.len()
+        );
+        world.live(&mut history, 20).await;
+        world.log.verify().await.unwrap();
+        world.archive_all().await;
+    }
+    let read = world.log.read(Position::START, usize::MAX).await.unwrap();
+    assert!(read == world.written);
 }

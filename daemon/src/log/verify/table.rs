@@ -89,7 +89,9 @@ pub(super) async fn join_snapshot(
 }
 
 /// Rows come from the index in their order: sorting them would need room for all.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+///
+/// Segments stay in the table as long as somebody looks at it; whether one is there is seen after the lock is had.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE ONLY log.events IN ACCESS SHARE MODE; \
      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
      SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off";
 
@@ -116,13 +118,14 @@ pub(super) async fn segments(
     connection: &mut PgConnection,
     total: i64,
 ) -> Result<Vec<Segment>, LogError> {
-    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, i64, Option<i32>)> = sqlx::query_as(
         "SELECT CASE WHEN number = min(number) OVER () THEN $1 ELSE from_transaction_id END,
                 CASE WHEN closed_at IS NULL THEN $2 ELSE to_transaction_id - 1 END,
                 CASE WHEN closed_at IS NULL
                      THEN $3 - coalesce(sum(events) FILTER (WHERE closed_at IS NOT NULL AND archived_at IS NULL) OVER (), 0)::bigint
                      ELSE events
-                END
+                END,
+                CASE WHEN archived_at IS NOT NULL THEN number END
            FROM log.segments ORDER BY number",
     )
     .bind(i64::MIN)
@@ -133,9 +136,12 @@ pub(super) async fn segments(
     .map_err(failed())?;
     Ok(rows
         .into_iter()
-        .map(|(first, last, events)| Segment::Table {
-            bounds: Bounds { first, last },
-            events,
+        .map(|(first, last, events, archived)| {
+            let bounds = Bounds { first, last };
+            match archived {
+                Some(number) => Segment::File { number, bounds },
+                None => Segment::Table { bounds, events },
+            }
         })
         .collect())
 }
@@ -239,6 +245,28 @@ pub(super) async fn notes(
     let statement = NOTES[name_part(&mut *connection, part).await?];
     let mut notebook = Notebook::default();
     let mut rows = sqlx::query(statement).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed())? {
+        let note = note(&row).map_err(failed())?;
+        notebook.write(&note).map_err(VerifyError::Aside)?;
+    }
+    drop(rows);
+    notebook.into_notes().map_err(VerifyError::Aside)
+}
+
+/// What is noted of the streams of a whole segment, in the order of their bytes.
+pub(super) async fn notes_by_bytes(
+    connection: &mut PgConnection,
+    bounds: Bounds,
+) -> Result<Notes, VerifyError> {
+    let mut notebook = Notebook::default();
+    let mut rows = sqlx::query(
+        "SELECT category, stream_id, version, transaction_id, sequence, hash FROM log.heads
+          WHERE transaction_id BETWEEN $1 AND $2
+          ORDER BY category COLLATE \"C\", stream_id COLLATE \"C\", version",
+    )
+    .bind(bounds.first)
+    .bind(bounds.last)
+    .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed())? {
         let note = note(&row).map_err(failed())?;
         notebook.write(&note).map_err(VerifyError::Aside)?;
