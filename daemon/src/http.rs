@@ -113,6 +113,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))
         .routes(routes!(projections::rebuild))
+        .routes(routes!(projections::verify))
         .routes(routes!(log_verify::verify))
         .routes(routes!(log_segments::list))
         .routes(routes!(log_segments::archive))

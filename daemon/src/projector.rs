@@ -9,20 +9,30 @@
 //! Tables of another version than the program's are built anew beside those in use and swapped in (see [`rebuild`](Projector::rebuild)).
 
 mod batch;
+mod build;
 mod bulk;
+mod compare;
+mod differences;
 mod error;
 mod follow;
 mod gaps;
+mod keys;
 mod lag;
 mod offset;
+mod progress;
 mod rebuild;
 mod schema;
 mod status;
+mod verify;
 
+pub use compare::{DifferenceKind, FirstDifference, TableRows};
+pub use differences::Difference;
 pub use error::ProjectorError;
 pub use gaps::Gap;
-pub use rebuild::{Rebuilt, TableRows};
+pub use progress::{BuildProgress, BuildStage};
+pub use rebuild::Rebuilt;
 pub use status::{ReadModelState, ReadModelStatus};
+pub use verify::ProjectionVerified;
 
 use crate::{
     config::{DatabaseSettings, ProjectorSettings},
@@ -55,6 +65,10 @@ pub struct ProjectorOptions {
     pub batch_events: usize,
     /// About how many bytes of events are held and applied at once; a single event may be more.
     pub batch_bytes: usize,
+    /// As `batch_events`, while tables are built from the whole log.
+    pub build_events: usize,
+    /// As `batch_bytes`, while tables are built from the whole log: a batch is applied while the next one is read.
+    pub build_bytes: usize,
     /// A role that may read every read model, beside the read model's own: the daemon's.
     pub reader: String,
 }
@@ -86,6 +100,8 @@ impl Default for ProjectorOptions {
             is_woken: false,
             batch_events: 1_000,
             batch_bytes: 4 << 20,
+            build_events: 8_192,
+            build_bytes: 8 << 20,
             reader: "trainmaster_daemon".to_owned(),
         }
     }
@@ -113,6 +129,8 @@ struct Followed {
 #[derive(Clone, Debug, Default)]
 struct Progress {
     position: Position,
+    /// Its tables are there and of this version.
+    follows: bool,
     /// Why it does not go on.
     stopped: Option<String>,
     /// Nobody follows any more: the daemon is shutting down.
@@ -128,8 +146,19 @@ impl Projector {
     /// A projector of all read models, over the log and as the owner of their schemas.
     #[must_use]
     pub fn new(log: Log, owner: PgPool, options: ProjectorOptions) -> Self {
-        let followed = ReadModel::ALL.map(|read_model| Followed {
-            read_model,
+        Self::of(&ReadModel::ALL, log, owner, options)
+    }
+
+    /// A projector of some read models.
+    #[must_use]
+    pub fn of(
+        read_models: &[ReadModel],
+        log: Log,
+        owner: PgPool,
+        options: ProjectorOptions,
+    ) -> Self {
+        let followed = read_models.iter().map(|read_model| Followed {
+            read_model: *read_model,
             progress: watch::Sender::new(Progress::default()),
             nudge: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -138,9 +167,14 @@ impl Projector {
             log,
             owner,
             options: Arc::new(options),
-            followed: Arc::new(followed),
+            followed: followed.collect(),
             rebuilding: Arc::default(),
         }
+    }
+
+    /// The read models, by their names.
+    pub fn read_models(&self) -> impl Iterator<Item = ReadModel> {
+        self.followed.iter().map(|followed| followed.read_model)
     }
 
     /// Keeps every read model up with the log until `shutdown`; a batch that has begun is finished.
@@ -153,7 +187,10 @@ impl Projector {
             let (projector, shutdown) = (self.clone(), shutdown.clone());
             tasks.spawn(async move {
                 if let Some(followed) = projector.followed.get(index) {
-                    projector.follow_whatever_happens(followed, &shutdown).await;
+                    tokio::join!(
+                        projector.follow_whatever_happens(followed, &shutdown),
+                        projector.resume_whatever_was_interrupted(followed.read_model, &shutdown),
+                    );
                 }
             });
         }

@@ -5,13 +5,16 @@
 //! transaction, its `search_path` and the position that it commits with the rows.
 
 mod artifact;
+mod copy;
 mod error;
 mod fold;
 mod mistudio;
+mod projection;
 mod read_model;
 mod serials;
 mod value;
 
 pub use error::ApplyError;
+pub use projection::{Applying, Loaded, Projection};
 pub use read_model::{ReadModel, UnknownReadModel};
 pub use serials::Serials;

@@ -13,7 +13,7 @@ mod training_templates;
 mod trainings;
 
 use crate::{
-    ApplyError, Serials,
+    ApplyError, Applying, Loaded, Projection, Serials,
     fold::{Happened, fold},
 };
 use sqlx::PgConnection;
@@ -25,9 +25,9 @@ use trainmaster_domain::{
 const READ_MODEL: &str = "mistudio";
 
 /// Raise it with every change of how events become rows.
-pub(crate) const VERSION: u32 = 5;
+const VERSION: u32 = 5;
 
-pub(crate) const TABLES: &[&str] = &[
+const TABLES: &[&str] = &[
     "datasets",
     "models",
     "trainings",
@@ -40,7 +40,7 @@ pub(crate) const TABLES: &[&str] = &[
     "steering_presets",
 ];
 
-pub(crate) const DDL: &[&str] = &[
+const DDL: &[&str] = &[
     include_str!("../../migrations/mistudio/01_datasets.sql"),
     include_str!("../../migrations/mistudio/02_models.sql"),
     include_str!("../../migrations/mistudio/03_trainings.sql"),
@@ -53,9 +53,64 @@ pub(crate) const DDL: &[&str] = &[
     include_str!("../../migrations/mistudio/10_steering_presets.sql"),
 ];
 
+/// All but a few of the rows.
+const LOADED: &[Loaded] = &[Loaded {
+    table: "training_metrics",
+    // What an attempt that goes back to an earlier step, or looks back at it, finds rows by.
+    needed: &["training_metrics_unique_step"],
+}];
+
+/// The projection.
+pub(crate) struct Mistudio;
+
+impl Projection for Mistudio {
+    fn name(&self) -> &'static str {
+        READ_MODEL
+    }
+
+    fn version(&self) -> u32 {
+        VERSION
+    }
+
+    fn ddl(&self) -> &'static [&'static str] {
+        DDL
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        TABLES
+    }
+
+    fn loaded(&self) -> &'static [Loaded] {
+        LOADED
+    }
+
+    fn is_bulk(&self, event: &Event) -> bool {
+        bulk(event).is_some()
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        schema: &'a str,
+        serials: &'a Serials,
+        event: &'a RecordedEvent,
+    ) -> Applying<'a> {
+        Box::pin(prepare(connection, schema, serials, event))
+    }
+
+    fn apply<'a>(
+        &'a self,
+        connection: &'a mut PgConnection,
+        serials: &'a mut Serials,
+        events: &'a [RecordedEvent],
+    ) -> Applying<'a> {
+        Box::pin(apply(connection, serials, events))
+    }
+}
+
 /// Tables are folded over all events at a time, but for artifacts and for what removes rows: what these do depends on what others have
 /// said before.
-pub(crate) async fn apply(
+async fn apply(
     connection: &mut PgConnection,
     serials: &mut Serials,
     events: &[RecordedEvent],
@@ -76,14 +131,14 @@ pub(crate) async fn apply(
 }
 
 /// What an event brings that is too much for one transaction.
-pub(crate) const fn bulk(event: &Event) -> Option<&ActivationsAttached> {
+const fn bulk(event: &Event) -> Option<&ActivationsAttached> {
     match event {
         Event::Job(JobEvent::ActivationsAttached(attached)) => Some(attached),
         _ => None,
     }
 }
 
-pub(crate) async fn prepare(
+async fn prepare(
     connection: &mut PgConnection,
     schema: &str,
     serials: &Serials,

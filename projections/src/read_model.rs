@@ -1,15 +1,15 @@
-use crate::{ApplyError, Serials, mistudio};
+use crate::{ApplyError, Loaded, Projection, Serials, mistudio::Mistudio};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
-use std::fmt::Write;
+use std::{
+    fmt::Write,
+    hash::{Hash, Hasher},
+};
 use trainmaster_domain::{Event, RecordedEvent};
 
 /// A set of tables in a schema of its own that is a function of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReadModel {
-    /// MechInterp Studio: datasets, models, trainings of autoencoders, features.
-    Mistudio,
-}
+#[derive(Clone, Copy)]
+pub struct ReadModel(&'static dyn Projection);
 
 /// A name that no read model has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,45 +17,51 @@ pub enum ReadModel {
 pub struct UnknownReadModel(pub String);
 
 impl ReadModel {
+    /// MechInterp Studio: datasets, models, trainings of autoencoders, features.
+    pub const MISTUDIO: Self = Self(&Mistudio);
+
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::Mistudio];
+    pub const ALL: [Self; 1] = [Self::MISTUDIO];
+
+    /// The read model of a projection.
+    #[must_use]
+    pub const fn new(projection: &'static dyn Projection) -> Self {
+        Self(projection)
+    }
 
     /// Its name, which its schema and its role bear.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mistudio => "mistudio",
-        }
+    pub fn name(self) -> &'static str {
+        self.0.name()
     }
 
     /// What makes its tables, in order, in the first schema of the `search_path`.
     #[must_use]
-    pub const fn ddl(self) -> &'static [&'static str] {
-        match self {
-            Self::Mistudio => mistudio::DDL,
-        }
+    pub fn ddl(self) -> &'static [&'static str] {
+        self.0.ddl()
     }
 
     /// Its tables, partitions not counted.
     #[must_use]
-    pub const fn tables(self) -> &'static [&'static str] {
-        match self {
-            Self::Mistudio => mistudio::TABLES,
-        }
+    pub fn tables(self) -> &'static [&'static str] {
+        self.0.tables()
+    }
+
+    /// The tables that get most of the rows.
+    #[must_use]
+    pub fn loaded(self) -> &'static [Loaded] {
+        self.0.loaded()
     }
 
     /// Changes whenever its tables, or how events become rows, do: `<version of the code>-<hash of the DDL>`. Tables of
     /// another version are built anew.
     #[must_use]
     pub fn version(self) -> String {
-        let code = match self {
-            Self::Mistudio => mistudio::VERSION,
-        };
         let mut hash = Sha256::new();
         for part in self.ddl() {
             hash.update(part);
         }
-        let mut version = code.to_string();
+        let mut version = self.0.version().to_string();
         for (n, byte) in hash.finalize().iter().take(6).enumerate() {
             let dash = if n == 0 { "-" } else { "" };
             // Writing to a String cannot fail.
@@ -66,10 +72,8 @@ impl ReadModel {
 
     /// Whether an event brings more rows than one transaction should write: it is to be applied alone, after [`ReadModel::prepare`].
     #[must_use]
-    pub const fn is_bulk(self, event: &Event) -> bool {
-        match self {
-            Self::Mistudio => mistudio::bulk(event).is_some(),
-        }
+    pub fn is_bulk(self, event: &Event) -> bool {
+        self.0.is_bulk(event)
     }
 
     /// Writes the rows that the next event brings beside the tables of `schema`, in transactions of their own, so that applying it
@@ -85,9 +89,7 @@ impl ReadModel {
         serials: &Serials,
         event: &RecordedEvent,
     ) -> Result<(), ApplyError> {
-        match self {
-            Self::Mistudio => mistudio::prepare(connection, schema, serials, event).await,
-        }
+        self.0.prepare(connection, schema, serials, event).await
     }
 
     /// Applies events that follow those applied before, in the order of the log: one read, one write and at most one
@@ -101,9 +103,28 @@ impl ReadModel {
         serials: &mut Serials,
         events: &[RecordedEvent],
     ) -> Result<(), ApplyError> {
-        match self {
-            Self::Mistudio => mistudio::apply(connection, serials, events).await,
-        }
+        self.0.apply(connection, serials, events).await
+    }
+}
+
+/// One name, one read model.
+impl PartialEq for ReadModel {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for ReadModel {}
+
+impl Hash for ReadModel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl std::fmt::Debug for ReadModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -118,7 +118,7 @@ async fn tables(connection: &mut PgConnection, schema: &str, features: i64) -> R
     )))
     .execute(&mut *transaction)
     .await?;
-    for part in ReadModel::Mistudio.ddl() {
+    for part in ReadModel::MISTUDIO.ddl() {
         sqlx::raw_sql(*part).execute(&mut *transaction).await?;
     }
     sqlx::raw_sql(AssertSqlSafe(format!(
@@ -164,14 +164,14 @@ async fn import(pool: &PgPool, artifact: &Artifact, features: i64) -> Result<f64
     let mut serials = Serials::default();
     let begin = Instant::now();
     let mut own = pool.acquire().await?.detach();
-    ReadModel::Mistudio
+    ReadModel::MISTUDIO
         .prepare(&mut own, "imported", &serials, &event)
         .await?;
     let mut transaction = pool.begin().await?;
     sqlx::raw_sql("SET LOCAL search_path = imported; SET LOCAL synchronous_commit = off")
         .execute(&mut *transaction)
         .await?;
-    ReadModel::Mistudio
+    ReadModel::MISTUDIO
         .apply(&mut transaction, &mut serials, &[event])
         .await?;
     transaction.commit().await?;

@@ -136,7 +136,7 @@ async fn fill(pool: &PgPool, features: i64, examples: i64) -> Result<()> {
     sqlx::raw_sql("CREATE SCHEMA mistudio; SET LOCAL search_path = mistudio")
         .execute(&mut *transaction)
         .await?;
-    for part in ReadModel::Mistudio.ddl() {
+    for part in ReadModel::MISTUDIO.ddl() {
         sqlx::raw_sql(*part).execute(&mut *transaction).await?;
     }
     sqlx::raw_sql(AssertSqlSafe(format!(

@@ -530,6 +530,12 @@ pub enum ProjectionsCommand {
         #[arg(default_value = "mistudio")]
         read_model: String,
     },
+    /// Compare a read model with what the log makes of it; changes nothing
+    Verify {
+        /// Which
+        #[arg(default_value = "mistudio")]
+        read_model: String,
+    },
 }
 
 /// The log itself.

@@ -1,54 +1,43 @@
-//! `projections`: how far the tables are, and making them anew.
+//! `projections`: how far the tables are, whether they are what the log makes, and making them anew.
+
+mod building;
+mod status;
 
 use super::{
     arguments::ProjectionsCommand,
-    client::{Client, encode},
-    failure::Failure,
+    client::Client,
+    failure::{Exit, Failure},
     format,
     output::Output,
-    progress_bar::LongWork,
     table::Table,
 };
-use hyper::Method;
+use crate::projector::{DifferenceKind, FirstDifference};
+use building::run_telling;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::process::ExitCode;
-
-#[derive(Deserialize)]
-struct Projections {
-    items: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    read_model: String,
-    state: String,
-    position: String,
-    events: i64,
-    behind_events: i64,
-    behind_seconds: f64,
-    rebuilt_events: Option<i64>,
-    stopped_because: Option<String>,
-    #[serde(default)]
-    gaps: Vec<Gap>,
-    #[serde(default)]
-    stray_activations: i64,
-}
-
-#[derive(Deserialize)]
-struct Gap {
-    position: String,
-    event: String,
-    artifact: String,
-    reason: String,
-}
 
 #[derive(Deserialize, Serialize)]
 struct Rebuilt {
     read_model: String,
+    version: String,
     events: i64,
-    seconds: f64,
+    position: String,
     tables: Vec<Rows>,
+    not_compared: Option<String>,
+    seconds: f64,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Verified {
+    read_model: String,
+    version: String,
+    events: i64,
+    position: String,
+    is_same: bool,
+    tables: Vec<Rows>,
+    not_compared: Option<String>,
+    gaps: Vec<status::Gap>,
+    seconds: f64,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -56,6 +45,34 @@ struct Rows {
     table: String,
     before: Option<i64>,
     after: i64,
+    hash_before: Option<String>,
+    hash_after: Option<String>,
+    first_difference: Option<FirstDifference>,
+}
+
+impl Rows {
+    fn differs(&self) -> bool {
+        self.before.is_some()
+            && (Some(self.after), &self.hash_after) != (self.before, &self.hash_before)
+    }
+
+    /// What is to be said of a table beside its numbers.
+    fn remark(&self) -> String {
+        if !self.differs() {
+            return String::new();
+        }
+        match &self.first_difference {
+            None => "differs".to_owned(),
+            Some(first) => {
+                let what = match first.kind {
+                    DifferenceKind::Altered => "has other values than its events give it",
+                    DifferenceKind::Missing => "is missing",
+                    DifferenceKind::NotFromTheLog => "is made by no event",
+                };
+                format!("row {} {what}", first.id)
+            }
+        }
+    }
 }
 
 pub(super) async fn run(
@@ -64,91 +81,26 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     match command {
-        ProjectionsCommand::Status => status(client, output).await,
+        ProjectionsCommand::Status => status::show(client, output).await,
         ProjectionsCommand::Rebuild { read_model } => rebuild(client, &read_model, output).await,
+        ProjectionsCommand::Verify { read_model } => verify(client, &read_model, output).await,
     }
-}
-
-async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
-    let projections: Projections = client.get("/v1/projections").await?;
-    if output.is_json() {
-        output.json(&projections.items)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut table = Table::new(&[
-        "READ MODEL",
-        "STATE",
-        ">EVENTS",
-        ">BEHIND",
-        ">SECONDS",
-        "POSITION",
-        "REMARK",
-    ]);
-    let mut lacking = vec![];
-    for item in &projections.items {
-        let status = Status::deserialize(item).map_err(|error| {
-            Failure::failed(
-                "unexpected_answer",
-                format!("the daemon's answer cannot be read ({error}); is it of another version?"),
-            )
-        })?;
-        let remark = match (status.stopped_because, status.rebuilt_events) {
-            (Some(because), _) => because,
-            (None, Some(events)) => format!("being made anew: {} events", format::whole(events)),
-            (None, None) if status.gaps.is_empty() => String::new(),
-            (None, None) => format!("{} gap(s), see below", status.gaps.len()),
-        };
-        for gap in &status.gaps {
-            lacking.push(format!(
-                "{} lacks the rows of {} ({} at {}): {}",
-                status.read_model, gap.artifact, gap.event, gap.position, gap.reason
-            ));
-        }
-        if status.stray_activations > 0 {
-            lacking.push(format!(
-                "{}.feature_activations_default has {} row(s) that belong to no partition: make it anew",
-                status.read_model,
-                format::whole(status.stray_activations)
-            ));
-        }
-        table.row(vec![
-            status.read_model,
-            status.state,
-            format::whole(status.events),
-            format::whole(status.behind_events),
-            format!("{:.1}", status.behind_seconds),
-            status.position,
-            remark,
-        ]);
-    }
-    for line in table.lines().into_iter().chain(lacking) {
-        output.line(line);
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn rebuild(client: &Client, read_model: &str, output: Output) -> Result<ExitCode, Failure> {
-    let path = format!("/v1/projections/{}/rebuild", encode(read_model));
-    let mut work = LongWork::new(format!("making {read_model} anew"), output);
-    let rebuilt = client
-        .long_running(&Method::POST, &path, |sign| work.show(sign))
-        .await;
-    work.end();
-    let rebuilt: Rebuilt = rebuilt?;
+    let rebuilt: Rebuilt = run_telling(client, read_model, "rebuild", output).await?;
     if output.is_json() {
         output.json(&rebuilt)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["TABLE", ">BEFORE", ">AFTER"]);
-    for rows in &rebuilt.tables {
-        table.row(vec![
-            format!("{read_model}.{}", rows.table),
-            rows.before.map_or_else(|| "-".to_owned(), format::whole),
-            format::whole(rows.after),
-        ]);
+    print(&rebuilt.read_model, [">BEFORE", ">AFTER"], &rebuilt.tables, output);
+    if let Some(because) = &rebuilt.not_compared {
+        output.line(format!("not compared: {because}"));
     }
-    for line in table.lines() {
-        output.line(line);
+    if rebuilt.tables.iter().any(Rows::differs) {
+        output.remark(format!(
+            "the tables that were replaced were NOT what their events make: unless somebody has written to {read_model} by hand, report it"
+        ));
     }
     output.line(format!(
         "{} made anew from {} events in {:.2}s",
@@ -157,4 +109,60 @@ async fn rebuild(client: &Client, read_model: &str, output: Output) -> Result<Ex
         rebuilt.seconds
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(client: &Client, read_model: &str, output: Output) -> Result<ExitCode, Failure> {
+    let verified: Verified = run_telling(client, read_model, "verify", output).await?;
+    if output.is_json() {
+        output.json(&verified)?;
+    } else {
+        print(&verified.read_model, [">LIVE", ">FROM THE LOG"], &verified.tables, output);
+        for gap in &verified.gaps {
+            output.line(gap.line(&verified.read_model));
+        }
+    }
+    if verified.is_same {
+        if !output.is_json() {
+            output.line(format!(
+                "{} is what its {} events make, as of {} ({:.2}s)",
+                verified.read_model,
+                format::whole(verified.events),
+                verified.position,
+                verified.seconds
+            ));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let failure = match &verified.not_compared {
+        Some(because) => Failure::failed(
+            "not_compared",
+            format!("{read_model} could not be compared: {because}"),
+        ),
+        None => Failure::new(
+            Exit::Failed,
+            "read_model_differs",
+            format!(
+                "{read_model} is not what its events make: trainmaster projections rebuild {read_model} replaces it; unless somebody has written \
+                 to it by hand, report it"
+            ),
+        ),
+    };
+    Err(failure)
+}
+
+fn print(read_model: &str, [before, after]: [&'static str; 2], tables: &[Rows], output: Output) {
+    let mut table = Table::new(&["TABLE", before, after, "HASH", "REMARK"]);
+    for rows in tables {
+        let hash = rows.hash_after.as_deref().map_or("-", |hash| hash.get(..12).unwrap_or(hash));
+        table.row(vec![
+            format!("{read_model}.{}", rows.table),
+            rows.before.map_or_else(|| "-".to_owned(), format::whole),
+            format::whole(rows.after),
+            hash.to_owned(),
+            rows.remark(),
+        ]);
+    }
+    for line in table.lines() {
+        output.line(line);
+    }
 }

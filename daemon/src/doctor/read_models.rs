@@ -27,6 +27,23 @@ pub(super) async fn examine(report: &mut Report, database: &Database) {
     };
     for status in all {
         let name = status.read_model;
+        if let Some(because) = &status.stopped_because {
+            let event = status
+                .stopped_by
+                .map_or_else(String::new, |at| format!(" at event {at}"));
+            report.fail(
+                "read_models",
+                format!("{name} has stopped{event}: {because}"),
+                format!("install the version of trainmaster that wrote the event, or a newer one; or trainmaster projections rebuild {name}"),
+            );
+        }
+        for it in status.differences.iter().filter(|it| !it.mended) {
+            report.fail(
+                "read_models",
+                format!("{name}.{} is not what its events make, as of {}", it.table, it.position),
+                format!("trainmaster projections rebuild {name}; unless somebody has written to it by hand, report it"),
+            );
+        }
         for gap in &status.gaps {
             report.warning(
                 "read_models",
@@ -47,7 +64,11 @@ pub(super) async fn examine(report: &mut Report, database: &Database) {
                 format!("find out who wrote them, then trainmaster projections rebuild {name}"),
             );
         }
-        if status.gaps.is_empty() && status.stray_activations == 0 {
+        let is_amiss = status.stopped_because.is_some()
+            || status.differences.iter().any(|it| !it.mended)
+            || !status.gaps.is_empty()
+            || status.stray_activations > 0;
+        if !is_amiss {
             report.ok("read_models", format!("{name} has no gaps"));
         }
     }

@@ -5,9 +5,10 @@ use super::{
     extract::{NoBody, Segment},
     long_running,
 };
-use crate::projector::{ProjectorError, ReadModelStatus};
+use crate::projector::{BuildProgress, Projector, ProjectorError, ReadModelStatus};
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
+use tokio::sync::watch;
 use trainmaster_projections::ReadModel;
 use utoipa::ToSchema;
 
@@ -30,8 +31,9 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Projectio
     Ok(Json(Projections { items }))
 }
 
-/// Makes a read model anew from the whole log, beside the live one, and swaps the two; readers go on all the while. The answer is
-/// a stream of JSON lines: `{"working": {"seconds": …}}` each second, then `{"done": …}` or `{"problem": …}`.
+/// Makes a read model anew from the whole log, beside the live one, compares and swaps the two; readers go on all the while. One that was
+/// interrupted goes on where it was. The answer is a stream of JSON lines: `{"working": {"seconds": …, "progress": {"stage": "events",
+/// "done": …, "total": …, "seconds_left": …}}}` each second, then `{"done": …}` or `{"problem": …}`.
 #[utoipa::path(
     post, path = "/v1/projections/{read_model}/rebuild", tag = "projections", operation_id = "rebuildProjection",
     params(("read_model" = String, Path, example = "mistudio")),
@@ -45,8 +47,44 @@ pub(super) async fn rebuild(
     Segment(name): Segment,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let read_model = ReadModel::ALL
-        .into_iter()
+    let projector = state.projector().clone();
+    let read_model = find(&projector, &name)?;
+    let (progress, told) = watch::channel(BuildProgress::default());
+    long_running::answer_telling(
+        &state,
+        move || Some(*told.borrow()),
+        async move { Ok(projector.rebuild_telling(read_model, &progress).await?) },
+    )
+}
+
+/// Builds what the log makes of a read model beside the live one, compares the two and removes it. `is_same` of the outcome says whether each
+/// table has the same rows. The answer is a stream of JSON lines as that of a rebuild.
+#[utoipa::path(
+    post, path = "/v1/projections/{read_model}/verify", tag = "projections", operation_id = "verifyProjection",
+    params(("read_model" = String, Path, example = "mistudio")),
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = "default", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn verify(
+    State(state): State<AppState>,
+    Segment(name): Segment,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let projector = state.projector().clone();
+    let read_model = find(&projector, &name)?;
+    let (progress, told) = watch::channel(BuildProgress::default());
+    long_running::answer_telling(
+        &state,
+        move || Some(*told.borrow()),
+        async move { Ok(projector.verify(read_model, &progress).await?) },
+    )
+}
+
+fn find(projector: &Projector, name: &str) -> Result<ReadModel, Problem> {
+    projector
+        .read_models()
         .find(|read_model| read_model.name() == name)
         .ok_or_else(|| {
             let name: String = name.chars().take(100).collect();
@@ -55,12 +93,7 @@ pub(super) async fn rebuild(
                 "read_model_not_found",
                 format!("there is no read model {name:?}; GET /v1/projections lists what there is"),
             )
-        })?;
-    let projector = state.projector().clone();
-    long_running::answer(
-        &state,
-        async move { Ok(projector.rebuild(read_model).await?) },
-    )
+        })
 }
 
 impl From<ProjectorError> for Problem {

@@ -107,7 +107,7 @@ impl AppState {
     pub(super) async fn wait_for(&self, position: Position, within: Duration) -> bool {
         self.0
             .projector
-            .wait_for(ReadModel::Mistudio, position, within)
+            .wait_for(ReadModel::MISTUDIO, position, within)
             .await
             .is_ok()
     }

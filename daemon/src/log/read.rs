@@ -162,6 +162,28 @@ impl Log {
         Ok(loaded)
     }
 
+    /// Where the next event after a position stands, whether or not this program can read the event.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub async fn next_position(&self, after: Position) -> Result<Option<Position>, LogError> {
+        let attempt = || format!("read the log after {after}");
+        sqlx::query(
+            "SELECT transaction_id, sequence FROM log.events \
+             WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < log.horizon() \
+             ORDER BY transaction_id, sequence LIMIT 1",
+        )
+        .bind(transaction(after))
+        .bind(after.sequence)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(LogError::database(attempt()))?
+        .as_ref()
+        .map(position)
+        .transpose()
+        .map_err(LogError::database(attempt()))
+    }
+
     /// The last position that a reader may see now; [`Position::START`] when there is none.
     ///
     /// # Errors

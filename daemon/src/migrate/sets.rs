@@ -56,6 +56,7 @@ pub(super) const SETS: &[Set] = &[
         1 "0001_offsets",
         2 "0002_artifacts",
         3 "0003_gaps_of_trainings",
+        4 "0004_resume_and_compare",
     ),
     set!("dispatch":
         1 "0001_runs",

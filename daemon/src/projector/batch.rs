@@ -7,7 +7,7 @@ use trainmaster_domain::{Event, Position, RecordedEvent, training::TrainingEvent
 use trainmaster_projections::ReadModel;
 
 /// Reads batches of the log; an event that brings much is a batch of its own. It begins small, and asks for more or fewer events according to how large the last ones were.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader {
     read_model: ReadModel,
     most_events: usize,

@@ -116,6 +116,17 @@ impl ProjectorError {
         }
     }
 
+    /// Whether Postgres has no room left.
+    pub(super) fn is_disk_full(&self) -> bool {
+        let said = match self {
+            Self::Database { source, .. } => Some(source),
+            Self::Apply { source, .. } => source.database(),
+            _ => None,
+        };
+        // disk_full
+        matches!(said, Some(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53100"))
+    }
+
     /// The error with all its causes, in one line.
     pub(super) fn in_full(&self) -> String {
         let mut text = self.to_string();

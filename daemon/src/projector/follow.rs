@@ -140,7 +140,8 @@ impl Projector {
         loop {
             *position = Some(at);
             followed.progress.send_if_modified(|progress| {
-                let news = progress.position != at || progress.stopped.is_some();
+                let news = progress.position != at || progress.stopped.is_some() || !progress.follows;
+                progress.follows = true;
                 progress.position = at;
                 progress.stopped = None;
                 news
@@ -217,11 +218,18 @@ impl Projector {
     async fn stop(&self, followed: &Followed, position: Option<Position>, error: &ProjectorError) {
         let read_model = followed.read_model;
         let because = error.in_full();
-        error!(%read_model, because, "READ MODEL STOPPED; the other parts of the daemon go on");
+        let by = match position {
+            Some(position) if error.is_poison() => {
+                self.log.next_position(position).await.ok().flatten()
+            }
+            _ => None,
+        };
+        let event = by.map(|at| at.to_string());
+        error!(%read_model, event, because, "READ MODEL STOPPED; the other parts of the daemon go on");
         followed.stopped(&because);
         if error.is_poison()
             && let Err(error) =
-                offset::stop(&self.owner, read_model.name(), position, &because).await
+                offset::stop(&self.owner, read_model.name(), position, by, &because).await
         {
             warn!(%read_model, error = error.in_full(), "cannot note that it has stopped");
         }

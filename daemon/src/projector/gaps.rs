@@ -40,6 +40,18 @@ pub(super) async fn look(
     if !is_there {
         return Ok((vec![], 0));
     }
+    let stray = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM (SELECT FROM {schema}.feature_activations_default LIMIT 1000) AS stray"
+    )))
+    .fetch_one(owner)
+    .await
+    .map_err(failed())?;
+    Ok((of(owner, schema).await?, stray))
+}
+
+/// What the tables of a schema lack.
+pub(super) async fn of(owner: &PgPool, schema: &str) -> Result<Vec<Gap>, ProjectorError> {
+    let failed = || ProjectorError::database(format!("look for the gaps of {schema}"));
     // The schema's name is the program's own.
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT transaction_id, sequence, event, artifact, reason, found_at FROM projection.gaps
@@ -52,13 +64,7 @@ pub(super) async fn look(
     .fetch_all(owner)
     .await
     .map_err(failed())?;
-    let stray = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM (SELECT FROM {schema}.feature_activations_default LIMIT 1000) AS stray"
-    )))
-    .fetch_one(owner)
-    .await
-    .map_err(failed())?;
-    let gaps = rows
+    rows
         .iter()
         .map(|row| {
             let transaction: i64 = row.try_get("transaction_id")?;
@@ -74,6 +80,5 @@ pub(super) async fn look(
             })
         })
         .collect::<Result<_, sqlx::Error>>()
-        .map_err(failed())?;
-    Ok((gaps, stray))
+        .map_err(failed())
 }

@@ -13,6 +13,8 @@ pub(super) struct Offset {
     pub(super) events: i64,
     pub(super) serials: Serials,
     pub(super) stopped_because: Option<String>,
+    /// The event that is to blame.
+    pub(super) stopped_by: Option<Position>,
 }
 
 impl Offset {
@@ -29,6 +31,13 @@ impl Offset {
             events: row.try_get("events")?,
             serials,
             stopped_because: row.try_get("stopped_because")?,
+            stopped_by: row
+                .try_get::<Option<i64>, _>("stopped_transaction_id")?
+                .zip(row.try_get("stopped_sequence")?)
+                .map(|(transaction, sequence)| Position {
+                    transaction: transaction.unsigned_abs(),
+                    sequence,
+                }),
         })
     }
 
@@ -104,7 +113,7 @@ pub(super) async fn save(
     sqlx::query(
         "UPDATE projection.offsets
             SET transaction_id = $2, sequence = $3, events = $4, serials = $5, updated_at = clock_timestamp(),
-                stopped_at = NULL, stopped_because = NULL
+                stopped_at = NULL, stopped_because = NULL, stopped_transaction_id = NULL, stopped_sequence = NULL
           WHERE schema_name = $1",
     )
     .bind(schema)
@@ -118,21 +127,25 @@ pub(super) async fn save(
     Ok(())
 }
 
-/// Says that a schema stays where it stands; unless it has moved on from there meanwhile, when that is known.
+/// Says that a schema stays where it stands, because of the event at `by`; unless it has moved on from there meanwhile, when that is known.
 pub(super) async fn stop(
     executor: impl PgExecutor<'_>,
     schema: &str,
     position: Option<Position>,
+    by: Option<Position>,
     because: &str,
 ) -> Result<(), ProjectorError> {
     sqlx::query(
-        "UPDATE projection.offsets SET stopped_at = clock_timestamp(), stopped_because = $4
+        "UPDATE projection.offsets
+            SET stopped_at = clock_timestamp(), stopped_because = $4, stopped_transaction_id = $5, stopped_sequence = $6
           WHERE schema_name = $1 AND (transaction_id, sequence) = (COALESCE($2, transaction_id), COALESCE($3, sequence))",
     )
     .bind(schema)
     .bind(position.map(|at| i64::try_from(at.transaction).unwrap_or(i64::MAX)))
     .bind(position.map(|at| at.sequence))
     .bind(because)
+    .bind(by.map(|at| i64::try_from(at.transaction).unwrap_or(i64::MAX)))
+    .bind(by.map(|at| at.sequence))
     .execute(executor)
     .await
     .map_err(ProjectorError::database(format!(

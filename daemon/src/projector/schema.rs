@@ -22,6 +22,11 @@ pub(super) fn next(read_model: ReadModel) -> String {
     format!("{read_model}_next")
 }
 
+/// While what the log makes is compared with it.
+pub(super) fn verified(read_model: ReadModel) -> String {
+    format!("{read_model}_verify")
+}
+
 /// What was replaced, until nobody reads it any more.
 pub(super) fn old(read_model: ReadModel) -> String {
     format!("{read_model}_old")
@@ -98,7 +103,13 @@ pub(super) async fn drop(
 }
 
 /// Tables of the schema `projection` whose rows are a schema's.
-const NOTES: [&str; 4] = ["offsets", "gaps", "feature_words", "imports"];
+const NOTES: [&str; 5] = [
+    "offsets",
+    "gaps",
+    "feature_words",
+    "imports",
+    "missing_keys",
+];
 
 /// Forgets what is known of a schema.
 async fn forget(connection: &mut PgConnection, schema: &str) -> Result<(), ProjectorError> {

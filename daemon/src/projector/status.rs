@@ -1,6 +1,6 @@
 //! How far the read models are behind the log.
 
-use super::{Gap, Projector, ProjectorError, gaps, offset, schema};
+use super::{Difference, Gap, Projector, ProjectorError, differences, gaps, offset, rebuild, schema};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Row;
@@ -45,12 +45,19 @@ pub struct ReadModelStatus {
     pub own_version: String,
     /// When events were last applied.
     pub updated_at: Option<DateTime<Utc>>,
-    /// Events that tables being built beside it contain, when they are.
+    /// Events that tables built beside it contain, when there are such.
     pub rebuilt_events: Option<i64>,
+    /// Whether somebody is building or verifying it at this moment. Tables beside it that nobody is building were left by an
+    /// interruption: the daemon goes on with them when it starts, or when it is asked to.
+    pub is_rebuilding: bool,
+    /// The event that has stopped it.
+    pub stopped_by: Option<Position>,
     /// Why it has stopped.
     pub stopped_because: Option<String>,
     /// Artifacts whose rows it lacks, in the order of the log.
     pub gaps: Vec<Gap>,
+    /// Tables that were not what the events make when they were last compared: there should be none.
+    pub differences: Vec<Difference>,
     /// Activations of features that belong to no partition, counted up to 1,000: there should be none.
     pub stray_activations: i64,
 }
@@ -62,7 +69,7 @@ impl Projector {
     /// [`ProjectorError::Database`].
     pub async fn status(&self) -> Result<Vec<ReadModelStatus>, ProjectorError> {
         let mut all = vec![];
-        for read_model in ReadModel::ALL {
+        for read_model in self.read_models() {
             all.push(self.status_of(read_model).await?);
         }
         Ok(all)
@@ -96,6 +103,12 @@ impl Projector {
         .fetch_one(&self.owner)
         .await
         .map_err(failed())?;
+        let is_rebuilding = rebuild::is_locked(&self.owner, read_model).await?;
+        let differences = differences::look(&self.owner, read_model).await?;
+        differences::measure(
+            read_model,
+            differences.iter().filter(|it| !it.mended).count() as u64,
+        );
         let (gaps, stray_activations) = gaps::look(&self.owner, read_model).await?;
         Ok(ReadModelStatus {
             read_model: read_model.name(),
@@ -113,8 +126,11 @@ impl Projector {
             own_version,
             updated_at,
             rebuilt_events: next.map(|next| next.events),
+            is_rebuilding,
+            stopped_by: offset.as_ref().and_then(|o| o.stopped_by),
             stopped_because: offset.and_then(|o| o.stopped_because),
             gaps,
+            differences,
             stray_activations,
         })
     }

@@ -17,7 +17,7 @@ use trainmaster_tests::{
     postgres::{Cluster, TestDatabase},
 };
 
-pub const MISTUDIO: ReadModel = ReadModel::Mistudio;
+pub const MISTUDIO: ReadModel = ReadModel::MISTUDIO;
 
 /// Longer than anything here takes.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -100,6 +100,7 @@ impl World {
         let options = ProjectorOptions {
             poll_interval,
             batch_events,
+            build_events: batch_events,
             ..ProjectorOptions::default()
         };
         Projector::new(self.log.clone(), owner, options)

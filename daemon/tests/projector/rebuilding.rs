@@ -45,13 +45,35 @@ async fn a_rebuild_that_is_killed_leaves_the_tables_in_use_as_they_were() {
     barrier.commit().await.unwrap();
     assert!(rows == world.rows().await);
     assert_eq!(world.schemas().await, ["mistudio", "mistudio_next"]);
-    // The read model in use goes on, and the next start clears up.
+    // The read model in use goes on, and the next start goes on with the rebuild where it was.
+    let left = status(&running.projector).await;
+    assert!(!left.is_rebuilding, "nobody is at it");
+    let left = left.rebuilt_events.unwrap();
     last = world.live(&mut history, 20).await;
     running.reaches(last).await;
     running.end().await;
-    let again = Running::start(world.projector(1_000));
+    world
+        .sql(
+            "CREATE TABLE public.applied (schema_name text, events bigint);
+             CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO public.applied VALUES (NEW.schema_name, NEW.events); RETURN NULL; END $$;
+             CREATE TRIGGER note AFTER INSERT OR UPDATE ON projection.offsets FOR EACH ROW EXECUTE FUNCTION public.note()",
+        )
+        .await;
+    let again = Running::start(world.projector(7));
     again.reaches(last).await;
-    assert_eq!(world.schemas().await, ["mistudio"]);
+    eventually("the rebuild is done", || async {
+        world.schemas().await == ["mistudio"]
+            && status(&again.projector).await.rebuilt_events.is_none()
+    })
+    .await;
+    let least: i64 = sqlx::query_scalar(
+        "SELECT min(events) FROM public.applied WHERE schema_name = 'mistudio_next'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert!(least >= left, "it began anew: {least} events after {left}");
     let live = world.rows().await;
     again.projector.rebuild(MISTUDIO).await.unwrap();
     assert!(live == world.rows().await);

@@ -7,7 +7,6 @@
 //!
 //! Ids are counted over the rows of all artifacts, imported or not. Examples of features that the artifact says nothing of stay.
 
-mod copy;
 mod partitions;
 mod rows;
 mod stage;

@@ -87,6 +87,12 @@ async fn of_training(
             .execute(&mut *connection)
             .await
             .map_err(ApplyError::on("projection.feature_words"))?;
+            // While they are built anew, the foreign key that would take them along is not there.
+            sqlx::query("DELETE FROM training_metrics WHERE training_id = $1")
+                .bind(id)
+                .execute(&mut *connection)
+                .await
+                .map_err(ApplyError::on("training_metrics"))?;
             sqlx::query("DELETE FROM trainings WHERE id = $1")
                 .bind(id)
                 .execute(connection)

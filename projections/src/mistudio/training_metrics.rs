@@ -1,7 +1,7 @@
 //! `training_metrics` ← MetricsRecorded, a row a step; TrainingStarted removes the rows past the step it goes on from. Ids
 //! are counted over every step ever recorded, removed ones too, so that they do not depend on how events were batched.
 
-use crate::{ApplyError, Serials, fold::Happened, value};
+use crate::{ApplyError, Serials, copy::Rows, fold::Happened, value};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
@@ -29,18 +29,29 @@ pub(super) async fn apply(
 ) -> Result<(), ApplyError> {
     let mut new: Vec<Row<'_>> = vec![];
     let mut void_after: BTreeMap<&str, i32> = BTreeMap::new();
+    let mut furthest: BTreeMap<&str, i32> = BTreeMap::new();
     for happened in events {
         let id = happened.stream.id.as_str();
         match happened.event {
             TrainingEvent::TrainingStarted(started) => {
                 let at_step = value::integer(started.at_step);
-                new.retain(|row| row.training_id != id || row.step <= at_step);
+                if let Some(step) = furthest.get_mut(id)
+                    && *step > at_step
+                {
+                    new.retain(|row| row.training_id != id || row.step <= at_step);
+                    *step = at_step;
+                }
                 let least = void_after.entry(id).or_insert(at_step);
                 *least = at_step.min(*least);
             }
             TrainingEvent::MetricsRecorded(recorded) => {
                 let first = serials.reserve(TABLE, recorded.metrics.steps.len());
                 new.extend(rows(first, id, &recorded.metrics));
+                if let Some(step) = recorded.metrics.steps.iter().max() {
+                    let step = value::integer(*step);
+                    let furthest = furthest.entry(id).or_insert(step);
+                    *furthest = step.max(*furthest);
+                }
             }
             _ => {}
         }
@@ -93,10 +104,43 @@ async fn remove(
     Ok(())
 }
 
+const COLUMNS: &str = "id, training_id, step, loss, sparsity, reconstruction_error, dead_neurons, explained_variance, \
+                       learning_rate, timestamp";
+
+/// From so many rows on, COPY is worth the one round trip more that it takes.
+const MANY: usize = 500;
+
 async fn insert(connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), ApplyError> {
-    if rows.is_empty() {
-        return Ok(());
+    match rows.len() {
+        0 => Ok(()),
+        few if few < MANY => insert_few(connection, rows).await,
+        _ => copy(connection, rows).await,
     }
+}
+
+async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), ApplyError> {
+    let mut encoded = Rows::new(10);
+    for row in rows {
+        encoded.begin_row();
+        encoded.bigint(row.id);
+        encoded.text(Some(row.training_id));
+        encoded.integer(Some(row.step));
+        encoded.double(Some(row.loss));
+        encoded.double(row.sparsity);
+        encoded.double(row.reconstruction_error);
+        encoded.integer(row.dead_neurons);
+        encoded.double(row.explained_variance);
+        encoded.double(row.learning_rate);
+        encoded.time(row.timestamp);
+    }
+    encoded
+        .copy_to(connection, TABLE, COLUMNS)
+        .await
+        .map_err(ApplyError::on(TABLE))?;
+    Ok(())
+}
+
+async fn insert_few(connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), ApplyError> {
     fn column<'a, T>(rows: &'a [Row<'a>], of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
         rows.iter().map(of).collect()
     }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use trainmaster_domain::RecordedEvent;
 use trainmaster_projections::{ApplyError, ReadModel, Serials};
 
-pub const MISTUDIO: ReadModel = ReadModel::Mistudio;
+pub const MISTUDIO: ReadModel = ReadModel::MISTUDIO;
 
 /// Makes the tables of mistudio in a schema of that name.
 pub async fn create(pool: &PgPool, schema: &str) {

@@ -1,8 +1,8 @@
 //! Rows of `activations.parquet` become rows of the table, cut where the partition changes.
 
-use super::copy::Rows;
 use crate::{
     artifact::{Batch, Cut},
+    copy::Rows,
     value,
 };
 use chrono::{DateTime, Utc};
@@ -13,8 +13,9 @@ use trainmaster_domain::job::FEATURES_PER_PARTITION;
 /// A piece is given away when it is so long: one is written by one transaction.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// 2000-01-01, from which Postgres counts microseconds.
-const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
+/// The columns of the table, in the order in which rows are written.
+pub(super) const WRITTEN: &str = "id, feature_id, dataset_sample_id, sample_index, tokens, activations, max_activation, \
+                                  context_before, context_after, created_at";
 
 pub(super) const COLUMNS: &[(&str, Type)] = &[
     ("neuron_index", Type::INT32),
@@ -41,7 +42,7 @@ pub(super) struct Encode {
     next_id: i64,
     latents: i64,
     latent: i32,
-    created_at: i64,
+    created_at: DateTime<Utc>,
     piece: Option<Piece>,
 }
 
@@ -57,7 +58,7 @@ impl Encode {
             next_id: first_id,
             latents,
             latent: 0,
-            created_at: at.timestamp_micros() - EPOCH_MICROSECONDS,
+            created_at: at,
             piece: None,
         }
     }
@@ -73,7 +74,7 @@ impl Encode {
             .piece
             .get_or_insert_with(|| Piece {
                 partition,
-                rows: Rows::new(),
+                rows: Rows::new(10),
             })
             .rows
     }
@@ -112,10 +113,10 @@ impl Cut for Encode {
             rows.integer(batch.integer(2, row));
             rows.jsonb(&value::json(tokens));
             rows.jsonb(&value::json(activations));
-            rows.double(max_activation);
+            rows.double(Some(max_activation));
             rows.text(text(6).as_deref());
             rows.text(text(7).as_deref());
-            rows.bigint(created_at);
+            rows.time(Some(created_at));
         }
         Ok(())
     }

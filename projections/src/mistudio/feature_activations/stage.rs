@@ -4,7 +4,7 @@
 
 use super::{
     Incoming, TABLE, execute, partitions,
-    rows::{COLUMNS, Encode, Piece},
+    rows::{COLUMNS, Encode, Piece, WRITTEN},
 };
 use crate::{
     ApplyError,
@@ -154,7 +154,7 @@ async fn copy(connection: &mut PgConnection, piece: Piece, is_new: bool) -> Resu
     }
     piece
         .rows
-        .copy_to(&mut step, &format!("{table}_next"))
+        .copy_to(&mut step, &format!("{table}_next"), WRITTEN)
         .await
         .map_err(refused)?;
     step.commit().await.map_err(ApplyError::on(TABLE))?;
