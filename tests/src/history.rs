@@ -2,19 +2,27 @@
 //! failures and retries, many at a time. The domain itself decides the events, so a history is legal by construction; the
 //! same seed gives the same history.
 
+mod around;
 mod choose;
 mod draw;
 mod removal;
 
 pub use draw::Draw;
 
+use around::Around;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 use trainmaster_domain::{
     Aggregate, Category, Event, Metadata, Position, RecordedEvent, StreamId,
     dataset::{Dataset, DatasetCommand},
+    extraction_template::ExtractionTemplate,
+    feature::FeatureCommand,
+    job::JobCommand,
+    kept::KeptCommand,
     model::{Model, ModelCommand},
+    preset::Preset,
     training::{Training, TrainingCommand},
+    training_template::TrainingTemplate,
 };
 
 /// A command to one stream.
@@ -26,6 +34,16 @@ pub enum Command {
     Model(String, ModelCommand),
     /// To a training.
     Training(String, TrainingCommand),
+    /// To a job.
+    Job(String, JobCommand),
+    /// To a feature.
+    Feature(String, FeatureCommand),
+    /// To a preset.
+    Preset(String, KeptCommand<Preset>),
+    /// To a training template.
+    TrainingTemplate(String, KeptCommand<TrainingTemplate>),
+    /// To an extraction template.
+    ExtractionTemplate(String, KeptCommand<ExtractionTemplate>),
 }
 
 /// A command and what it caused.
@@ -48,6 +66,7 @@ pub struct History {
     datasets: BTreeMap<String, Dataset>,
     models: BTreeMap<String, Model>,
     trainings: BTreeMap<String, Training>,
+    around: Option<Around>,
 }
 
 impl History {
@@ -63,6 +82,17 @@ impl History {
             datasets: BTreeMap::new(),
             models: BTreeMap::new(),
             trainings: BTreeMap::new(),
+            around: None,
+        }
+    }
+
+    /// The history of a seed in which features are extracted, named and marked, and presets and templates come and go. Artifacts are written to
+    /// `directory`.
+    #[must_use]
+    pub fn with_surroundings(seed: u64, directory: PathBuf) -> Self {
+        Self {
+            around: Some(Around::new(directory)),
+            ..Self::new(seed)
         }
     }
 
@@ -105,6 +135,26 @@ impl History {
                 id,
                 decided(&mut self.trainings, id, command)?,
             ),
+            Command::Job(id, command) => {
+                let all = &mut self.around.as_mut()?.jobs;
+                (Category::Job, id, decided(all, id, command)?)
+            }
+            Command::Feature(id, command) => {
+                let all = &mut self.around.as_mut()?.features;
+                (Category::Feature, id, decided(all, id, command)?)
+            }
+            Command::Preset(id, command) => {
+                let all = &mut self.around.as_mut()?.presets;
+                (Category::Preset, id, decided(all, id, command)?)
+            }
+            Command::TrainingTemplate(id, command) => {
+                let all = &mut self.around.as_mut()?.training_templates;
+                (Category::TrainingTemplate, id, decided(all, id, command)?)
+            }
+            Command::ExtractionTemplate(id, command) => {
+                let all = &mut self.around.as_mut()?.extraction_templates;
+                (Category::ExtractionTemplate, id, decided(all, id, command)?)
+            }
         };
         self.transaction += 1 + self.draw.below(3);
         let recorded = events

@@ -10,7 +10,10 @@ use trainmaster::{
     migrate,
     projector::{Projector, ProjectorError, ProjectorOptions, ReadModelStatus},
 };
-use trainmaster_domain::{Metadata, Position};
+use trainmaster_domain::{
+    Metadata, Position, dataset, extraction_template, feature, job, model, preset, training,
+    training_template,
+};
 use trainmaster_projections::ReadModel;
 use trainmaster_tests::{
     history::{Command, History},
@@ -66,22 +69,23 @@ impl World {
             actor: "test".to_owned(),
             ..Metadata::default()
         };
+        macro_rules! execute {
+            ($aggregate:ty, $id:expr, $command:expr) => {
+                self.log
+                    .execute::<$aggregate>(&$id, $command, metadata)
+                    .await
+                    .unwrap()
+            };
+        }
         let executed = match command {
-            Command::Dataset(id, command) => self
-                .log
-                .execute::<trainmaster_domain::dataset::Dataset>(&id, command, metadata)
-                .await
-                .unwrap(),
-            Command::Model(id, command) => self
-                .log
-                .execute::<trainmaster_domain::model::Model>(&id, command, metadata)
-                .await
-                .unwrap(),
-            Command::Training(id, command) => self
-                .log
-                .execute::<trainmaster_domain::training::Training>(&id, command, metadata)
-                .await
-                .unwrap(),
+            Command::Dataset(id, command) => execute!(dataset::Dataset, id, command),
+            Command::Model(id, command) => execute!(model::Model, id, command),
+            Command::Training(id, command) => execute!(training::Training, id, command),
+            Command::Job(id, command) => execute!(job::Job, id, command),
+            Command::Feature(id, command) => execute!(feature::Feature, id, command),
+            Command::Preset(id, command) => execute!(preset::KeptPreset, id, command),
+            Command::TrainingTemplate(id, command) => execute!(training_template::KeptTrainingTemplate, id, command),
+            Command::ExtractionTemplate(id, command) => execute!(extraction_template::KeptExtractionTemplate, id, command),
         };
         executed.position.unwrap()
     }

@@ -4,6 +4,9 @@
 mod fixture;
 mod following;
 mod importing;
+mod one_of_two;
 mod poison;
+mod property;
 mod reading;
 mod rebuilding;
+mod verifying;

@@ -35,6 +35,12 @@ impl History {
         {
             return command;
         }
+        if self.around.is_some()
+            && self.draw.one_in(5)
+            && let Some(command) = self.happen_around()
+        {
+            return command;
+        }
         match self.draw.below(10) {
             0 => self.of_dataset(),
             1 => self.of_model(),
@@ -321,7 +327,7 @@ fn metrics(draw: &mut Draw, step: u64, total: u64, now: DateTime<Utc>) -> journa
 }
 
 /// The clock moves on to the end of a back-off.
-fn claim(draw: &mut Draw, attempts: &Attempts, now: &mut DateTime<Utc>) -> Claim {
+pub(super) fn claim(draw: &mut Draw, attempts: &Attempts, now: &mut DateTime<Utc>) -> Claim {
     if let Some(until) = attempts.not_before {
         *now = until.max(*now);
     }
@@ -333,7 +339,7 @@ fn claim(draw: &mut Draw, attempts: &Attempts, now: &mut DateTime<Utc>) -> Claim
     }
 }
 
-fn lose(draw: &mut Draw, attempts: &Attempts, now: DateTime<Utc>) -> Loss {
+pub(super) fn lose(draw: &mut Draw, attempts: &Attempts, now: DateTime<Utc>) -> Loss {
     Loss {
         lease: attempts.lease,
         reason: draw.one_of([
@@ -360,7 +366,7 @@ fn failed(draw: &mut Draw) -> journal::Record {
     })
 }
 
-fn report(attempts: &Attempts, now: DateTime<Utc>, record: journal::Record) -> Report {
+pub(super) fn report(attempts: &Attempts, now: DateTime<Utc>, record: journal::Record) -> Report {
     Report {
         line: journal::JournalRecord {
             lease: attempts.lease,
