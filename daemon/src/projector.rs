@@ -29,7 +29,6 @@ pub use compare::{DifferenceKind, FirstDifference, TableRows};
 pub use differences::Difference;
 pub use error::ProjectorError;
 pub use gaps::Gap;
-pub use progress::{BuildProgress, BuildStage};
 pub use rebuild::Rebuilt;
 pub use status::{ReadModelState, ReadModelStatus};
 pub use verify::ProjectionVerified;

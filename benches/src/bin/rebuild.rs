@@ -84,7 +84,9 @@ async fn main() -> Result<ExitCode> {
         }
     }
     let peak = peak_megabytes()?;
-    println!("peak memory of this process {peak:.0} MB, target {MOST_MEGABYTES} MB; target ratio {TARGET}");
+    println!(
+        "peak memory of this process {peak:.0} MB, target {MOST_MEGABYTES} MB; target ratio {TARGET}"
+    );
     Ok(ExitCode::from(u8::from(!is_good || peak > MOST_MEGABYTES)))
 }
 
@@ -92,7 +94,9 @@ fn arguments() -> Result<(Vec<i64>, i32)> {
     let (mut sizes, mut steps) = (vec![100_000], 20);
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
-        let value = given.next().with_context(|| format!("{name} needs a value"))?;
+        let value = given
+            .next()
+            .with_context(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--events" => {
                 sizes = value
@@ -134,11 +138,19 @@ async fn measure(events: i64, steps: i32) -> Result<Measured> {
     let bare_peer = by_sql(&pool, "peer", true).await?;
     drop_schema(&pool, "peer").await?;
 
-    let projector = Projector::new(Log::new(pool.clone()), pool.clone(), ProjectorOptions::default());
+    let projector = Projector::new(
+        Log::new(pool.clone()),
+        pool.clone(),
+        ProjectorOptions::default(),
+    );
     let began = Instant::now();
     let rebuilt = projector.rebuild(ReadModel::MISTUDIO).await?;
     let ours = began.elapsed();
-    ensure!(rebuilt.events == events, "{} events of {events}", rebuilt.events);
+    ensure!(
+        rebuilt.events == events,
+        "{} events of {events}",
+        rebuilt.events
+    );
     ensure!(
         peer_hash == hashes(&pool, "mistudio").await?,
         "the rebuild and the SQL statements make different rows"
@@ -203,9 +215,11 @@ async fn by_sql(pool: &PgPool, schema: &str, keys_afterwards: bool) -> Result<Du
 }
 
 async fn drop_schema(pool: &PgPool, schema: &str) -> Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE; CHECKPOINT")))
-        .execute(pool)
-        .await?;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "DROP SCHEMA {schema} CASCADE; CHECKPOINT"
+    )))
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

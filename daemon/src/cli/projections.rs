@@ -93,7 +93,12 @@ async fn rebuild(client: &Client, read_model: &str, output: Output) -> Result<Ex
         output.json(&rebuilt)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&rebuilt.read_model, [">BEFORE", ">AFTER"], &rebuilt.tables, output);
+    print(
+        &rebuilt.read_model,
+        [">BEFORE", ">AFTER"],
+        &rebuilt.tables,
+        output,
+    );
     if let Some(because) = &rebuilt.not_compared {
         output.line(format!("not compared: {because}"));
     }
@@ -116,7 +121,12 @@ async fn verify(client: &Client, read_model: &str, output: Output) -> Result<Exi
     if output.is_json() {
         output.json(&verified)?;
     } else {
-        print(&verified.read_model, [">LIVE", ">FROM THE LOG"], &verified.tables, output);
+        print(
+            &verified.read_model,
+            [">LIVE", ">FROM THE LOG"],
+            &verified.tables,
+            output,
+        );
         for gap in &verified.gaps {
             output.line(gap.line(&verified.read_model));
         }
@@ -153,7 +163,10 @@ async fn verify(client: &Client, read_model: &str, output: Output) -> Result<Exi
 fn print(read_model: &str, [before, after]: [&'static str; 2], tables: &[Rows], output: Output) {
     let mut table = Table::new(&["TABLE", before, after, "HASH", "REMARK"]);
     for rows in tables {
-        let hash = rows.hash_after.as_deref().map_or("-", |hash| hash.get(..12).unwrap_or(hash));
+        let hash = rows
+            .hash_after
+            .as_deref()
+            .map_or("-", |hash| hash.get(..12).unwrap_or(hash));
         table.row(vec![
             format!("{read_model}.{}", rows.table),
             rows.before.map_or_else(|| "-".to_owned(), format::whole),

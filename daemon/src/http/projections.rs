@@ -5,7 +5,8 @@ use super::{
     extract::{NoBody, Segment},
     long_running,
 };
-use crate::projector::{BuildProgress, Projector, ProjectorError, ReadModelStatus};
+use crate::progress::Progress;
+use crate::projector::{Projector, ProjectorError, ReadModelStatus};
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -32,8 +33,8 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Projectio
 }
 
 /// Makes a read model anew from the whole log, beside the live one, compares and swaps the two; readers go on all the while. One that was
-/// interrupted goes on where it was. The answer is a stream of JSON lines: `{"working": {"seconds": …, "progress": {"stage": "events",
-/// "done": …, "total": …, "seconds_left": …}}}` each second, then `{"done": …}` or `{"problem": …}`.
+/// interrupted goes on where it was. The answer is a stream of JSON lines: `{"working": {"seconds": …}}` and `{"progress":
+/// {"done": …, "total": …, "unit": "events"}}` each second, then `{"done": …}` or `{"problem": …}`.
 #[utoipa::path(
     post, path = "/v1/projections/{read_model}/rebuild", tag = "projections", operation_id = "rebuildProjection",
     params(("read_model" = String, Path, example = "mistudio")),
@@ -49,12 +50,10 @@ pub(super) async fn rebuild(
 ) -> Result<Response, Problem> {
     let projector = state.projector().clone();
     let read_model = find(&projector, &name)?;
-    let (progress, told) = watch::channel(BuildProgress::default());
-    long_running::answer_telling(
-        &state,
-        move || Some(*told.borrow()),
-        async move { Ok(projector.rebuild_telling(read_model, &progress).await?) },
-    )
+    let (progress, told) = watch::channel(Progress::default());
+    long_running::answer_telling(&state, told, async move {
+        Ok(projector.rebuild_telling(read_model, &progress).await?)
+    })
 }
 
 /// Builds what the log makes of a read model beside the live one, compares the two and removes it. `is_same` of the outcome says whether each
@@ -74,12 +73,10 @@ pub(super) async fn verify(
 ) -> Result<Response, Problem> {
     let projector = state.projector().clone();
     let read_model = find(&projector, &name)?;
-    let (progress, told) = watch::channel(BuildProgress::default());
-    long_running::answer_telling(
-        &state,
-        move || Some(*told.borrow()),
-        async move { Ok(projector.verify(read_model, &progress).await?) },
-    )
+    let (progress, told) = watch::channel(Progress::default());
+    long_running::answer_telling(&state, told, async move {
+        Ok(projector.verify(read_model, &progress).await?)
+    })
 }
 
 fn find(projector: &Projector, name: &str) -> Result<ReadModel, Problem> {

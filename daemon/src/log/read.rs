@@ -170,7 +170,7 @@ impl Log {
         let attempt = || format!("read the log after {after}");
         sqlx::query(
             "SELECT transaction_id, sequence FROM log.events \
-             WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < log.horizon() \
+             WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < (SELECT log.horizon()) \
              ORDER BY transaction_id, sequence LIMIT 1",
         )
         .bind(transaction(after))

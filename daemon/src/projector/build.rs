@@ -6,7 +6,7 @@ use super::{
     batch::{self, Outcome, Reader},
     keys, offset,
     offset::Offset,
-    progress::{BuildStage, Teller},
+    progress::Teller,
     rebuild,
     schema::{self, Found},
 };
@@ -113,13 +113,8 @@ impl Building<'_> {
                 return Ok(());
             };
             ahead = self.read_ahead(last.position);
-            let applied = batch::apply(
-                &self.pool,
-                self.read_model,
-                &self.schema,
-                position,
-                &events,
-            );
+            let applied =
+                batch::apply(&self.pool, self.read_model, &self.schema, position, &events);
             match applied.await {
                 Ok(Outcome::Applied(offset)) => {
                     position = offset.position;
@@ -153,7 +148,7 @@ impl Building<'_> {
 
     /// Makes the keys that the tables have done without, and gathers what the planner needs to know of them.
     pub(super) async fn complete(&mut self) -> Result<(), ProjectorError> {
-        keys::put_back(&self.pool, &self.schema, &mut self.teller).await?;
+        keys::put_back(&self.pool, &self.schema, &self.teller).await?;
         for table in self.read_model.tables() {
             let table = format!("{}.{table}", self.schema);
             sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {table}")))
@@ -168,7 +163,7 @@ impl Building<'_> {
     pub(super) async fn tell_of_events(&mut self) -> Result<(), ProjectorError> {
         let done = self.offset().await?.events;
         let total = expected(&self.pool, self.read_model).await?.unwrap_or(done);
-        self.teller.begin(BuildStage::Events, done, total);
+        self.teller.begin("events", done, total);
         Ok(())
     }
 }

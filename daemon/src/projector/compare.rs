@@ -32,7 +32,8 @@ impl TableRows {
     /// Whether the two were compared and are not the same.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.before.is_some() && (Some(self.after), &self.hash_after) != (self.before, &self.hash_before)
+        self.before.is_some()
+            && (Some(self.after), &self.hash_after) != (self.before, &self.hash_before)
     }
 }
 
@@ -97,11 +98,20 @@ pub(super) async fn table(
     let mut first_difference = None;
     while !(before.is_done && after.is_done) {
         let begin = after.last.clone();
-        let (one, other) = (before.next(connection).await?, after.next(connection).await?);
+        let (one, other) = (
+            before.next(connection).await?,
+            after.next(connection).await?,
+        );
         if one != other && first_difference.is_none() {
-            first_difference = table.first_difference(connection, live, built, begin.as_deref()).await?;
+            first_difference = table
+                .first_difference(connection, live, built, begin.as_deref())
+                .await?;
         }
-        *done += [one, other].iter().flatten().map(|piece| piece.rows).sum::<i64>();
+        *done += [one, other]
+            .iter()
+            .flatten()
+            .map(|piece| piece.rows)
+            .sum::<i64>();
         teller.at(*done);
     }
     Ok(TableRows {
@@ -135,11 +145,17 @@ impl<'a> Side<'a> {
         }
     }
 
-    async fn next(&mut self, connection: &mut PgConnection) -> Result<Option<Piece>, ProjectorError> {
+    async fn next(
+        &mut self,
+        connection: &mut PgConnection,
+    ) -> Result<Option<Piece>, ProjectorError> {
         if self.is_done {
             return Ok(None);
         }
-        let piece = self.table.piece(connection, self.schema, self.last.as_deref()).await?;
+        let piece = self
+            .table
+            .piece(connection, self.schema, self.last.as_deref())
+            .await?;
         match &piece {
             Some(piece) => {
                 self.rows += piece.rows;
@@ -153,7 +169,11 @@ impl<'a> Side<'a> {
 }
 
 impl Table {
-    async fn find(connection: &mut PgConnection, name: &'static str, schema: &str) -> Result<Self, ProjectorError> {
+    async fn find(
+        connection: &mut PgConnection,
+        name: &'static str,
+        schema: &str,
+    ) -> Result<Self, ProjectorError> {
         let (id_type, has_no_hash): (String, bool) = sqlx::query_as(
             "SELECT max(format_type(atttypid, NULL)) FILTER (WHERE attname = 'id'),
                     bool_or(atttypid IN ('json'::regtype, 'xml'::regtype, 'tsvector'::regtype))
@@ -179,7 +199,9 @@ impl Table {
     fn rows(&self, schema: &str, begin: Option<&str>, columns: &str) -> String {
         let (table, id_type) = (self.name, &self.id_type);
         let after = begin.map_or_else(String::new, |_| format!("WHERE t.id > $1::text::{id_type}"));
-        format!("SELECT t.id, {columns} FROM {schema}.{table} t {after} ORDER BY t.id FETCH FIRST 10000 ROWS WITH TIES")
+        format!(
+            "SELECT t.id, {columns} FROM {schema}.{table} t {after} ORDER BY t.id FETCH FIRST 10000 ROWS WITH TIES"
+        )
     }
 
     async fn piece(
@@ -199,7 +221,10 @@ impl Table {
         query
             .fetch_optional(connection)
             .await
-            .map_err(ProjectorError::database(format!("compare {schema}.{}", self.name)))
+            .map_err(ProjectorError::database(format!(
+                "compare {schema}.{}",
+                self.name
+            )))
     }
 
     /// The first row that is not the same, of the pieces of both that begin at the same place.
@@ -211,7 +236,10 @@ impl Table {
         begin: Option<&str>,
     ) -> Result<Option<FirstDifference>, ProjectorError> {
         let columns = format!("{} AS hash", self.row_hash);
-        let (before, after) = (self.rows(live, begin, &columns), self.rows(built, begin, &columns));
+        let (before, after) = (
+            self.rows(live, begin, &columns),
+            self.rows(built, begin, &columns),
+        );
         let mut query = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT COALESCE(b.id, a.id)::text, b.hash IS NULL, a.hash IS NULL
                FROM ({before}) AS b FULL JOIN ({after}) AS a ON a.id = b.id AND a.hash = b.hash
@@ -221,15 +249,21 @@ impl Table {
         if let Some(begin) = begin {
             query = query.bind(begin);
         }
-        let found: Vec<(String, bool, bool)> = query
-            .fetch_all(connection)
-            .await
-            .map_err(ProjectorError::database(format!("look for what differs in {}", self.name)))?;
+        let found: Vec<(String, bool, bool)> =
+            query
+                .fetch_all(connection)
+                .await
+                .map_err(ProjectorError::database(format!(
+                    "look for what differs in {}",
+                    self.name
+                )))?;
         Ok(found.first().map(|(id, is_missing, _)| FirstDifference {
             id: id.clone(),
             kind: match found.get(1) {
                 // The row as it is, and the row as it should be.
-                Some((other, other_is_missing, _)) if other == id && other_is_missing != is_missing => {
+                Some((other, other_is_missing, _))
+                    if other == id && other_is_missing != is_missing =>
+                {
                     DifferenceKind::Altered
                 }
                 _ if *is_missing => DifferenceKind::Missing,

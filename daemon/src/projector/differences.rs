@@ -49,7 +49,10 @@ pub(super) async fn record(
     let mut count = 0;
     for rows in tables.iter().filter(|rows| rows.differs()) {
         count += 1;
-        let first_id = rows.first_difference.as_ref().map(|first| first.id.as_str());
+        let first_id = rows
+            .first_difference
+            .as_ref()
+            .map(|first| first.id.as_str());
         error!(
             %read_model,
             table = rows.table,
@@ -84,10 +87,9 @@ pub(super) async fn record(
 
 /// As a metric.
 pub(super) fn measure(read_model: ReadModel, tables: u64) {
-    instruments().projection_differences.record(
-        tables,
-        &[KeyValue::new("read_model", read_model.name())],
-    );
+    instruments()
+        .projection_differences
+        .record(tables, &[KeyValue::new("read_model", read_model.name())]);
 }
 
 /// What was found when it was last compared.

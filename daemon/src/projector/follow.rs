@@ -140,7 +140,8 @@ impl Projector {
         loop {
             *position = Some(at);
             followed.progress.send_if_modified(|progress| {
-                let news = progress.position != at || progress.stopped.is_some() || !progress.follows;
+                let news =
+                    progress.position != at || progress.stopped.is_some() || !progress.follows;
                 progress.follows = true;
                 progress.position = at;
                 progress.stopped = None;

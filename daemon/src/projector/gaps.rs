@@ -64,8 +64,7 @@ pub(super) async fn of(owner: &PgPool, schema: &str) -> Result<Vec<Gap>, Project
     .fetch_all(owner)
     .await
     .map_err(failed())?;
-    rows
-        .iter()
+    rows.iter()
         .map(|row| {
             let transaction: i64 = row.try_get("transaction_id")?;
             Ok(Gap {

@@ -1,7 +1,7 @@
 //! Indexes and foreign keys that the largest tables do without while they are filled from the whole log: filling takes half the time. They are
 //! noted in `projection.missing_keys` and made as soon as the tables have caught up, also by a later process.
 
-use super::{ProjectorError, progress::BuildStage, progress::Teller, rebuild};
+use super::{ProjectorError, progress::Teller, rebuild};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool};
 use trainmaster_projections::ReadModel;
 
@@ -47,7 +47,7 @@ struct Missing {
 pub(super) async fn put_back(
     owner: &PgPool,
     schema: &str,
-    teller: &mut Teller<'_>,
+    teller: &Teller<'_>,
 ) -> Result<(), ProjectorError> {
     let failed = |name: &str| ProjectorError::database(format!("make {name} in {schema}"));
     let missing: Vec<Missing> = sqlx::query_as(
@@ -57,7 +57,7 @@ pub(super) async fn put_back(
     .fetch_all(owner)
     .await
     .map_err(failed("what is missing"))?;
-    teller.begin(BuildStage::Keys, 0, missing.len() as i64);
+    teller.begin("indexes and keys", 0, missing.len() as i64);
     for (done, key) in missing.into_iter().enumerate() {
         teller.at(done as i64);
         if let Some(make) = key.make_index

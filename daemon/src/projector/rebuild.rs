@@ -3,14 +3,15 @@
 //! or somebody asks for it.
 
 use super::{
-    BuildProgress, Projector, ProjectorError, TableRows,
+    Projector, ProjectorError, TableRows,
     batch::{self, Reader},
     build::{self, Building},
     compare, differences, offset,
     offset::Offset,
-    progress::{BuildStage, Teller},
+    progress::Teller,
     schema::{self, Found},
 };
+use crate::progress::Progress;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -74,7 +75,7 @@ impl Projector {
     pub async fn rebuild_telling(
         &self,
         read_model: ReadModel,
-        progress: &watch::Sender<BuildProgress>,
+        progress: &watch::Sender<Progress>,
     ) -> Result<Rebuilt, ProjectorError> {
         let began = Instant::now();
         let pool = self.building_pool();
@@ -127,7 +128,7 @@ impl Projector {
         pool: &PgPool,
         read_model: ReadModel,
         schema: String,
-        progress: &'a watch::Sender<BuildProgress>,
+        progress: &'a watch::Sender<Progress>,
     ) -> Building<'a> {
         let options = &self.options;
         Building {
@@ -146,7 +147,9 @@ impl Projector {
     pub(super) async fn remove_remains(&self, read_model: ReadModel) -> Result<(), ProjectorError> {
         let what = "remove what a rebuild left";
         let next = schema::next(read_model);
-        let is_of_use = build::is_left(&self.owner, read_model, &next).await?.is_some();
+        let is_of_use = build::is_left(&self.owner, read_model, &next)
+            .await?
+            .is_some();
         let mut transaction = begin(&self.owner, what).await?;
         let mut remains = vec![schema::verified(read_model), schema::old(read_model)];
         remains.extend((!is_of_use).then_some(next));
@@ -172,7 +175,11 @@ impl Projector {
         };
         let mut progress = followed.progress.subscribe();
         let resumed = async {
-            if progress.wait_for(|progress| progress.follows).await.is_err() {
+            if progress
+                .wait_for(|progress| progress.follows)
+                .await
+                .is_err()
+            {
                 return Ok(());
             }
             let next = schema::next(read_model);
@@ -212,10 +219,11 @@ impl Projector {
         let compared = self.compare(building).await?;
         let (pool, read_model) = (&building.pool, building.read_model);
         if compared.not_compared.is_none() {
-            differences::record(pool, read_model, compared.position, &compared.tables, true).await?;
+            differences::record(pool, read_model, compared.position, &compared.tables, true)
+                .await?;
         }
         self.catch_up_with(building).await?;
-        building.teller.begin(BuildStage::Swapping, 0, 1);
+        building.teller.begin("swaps", 0, 1);
         let offset = self.swap(building).await?;
         Ok(Rebuilt {
             read_model: building.read_model.name(),
@@ -257,7 +265,8 @@ impl Projector {
         building.advance(Some(live.position)).await?;
         if building.offset().await?.position != live.position {
             warn!(%read_model, at = %live.position, "the read model in use is not where the log is");
-            let because = "the tables in use are not where the log is: was it restored to an earlier time?";
+            let because =
+                "the tables in use are not where the log is: was it restored to an earlier time?";
             return self.not_compared(building, because).await;
         }
         let mut snapshot = begin(&pool, "compare").await?;
@@ -270,12 +279,22 @@ impl Projector {
             .map_err(ProjectorError::database("begin to compare"))?;
         compare::prepare(&mut snapshot).await?;
         let total = estimated_rows(&mut snapshot, read_model, &building.schema).await?;
-        building.teller.begin(BuildStage::Comparing, 0, total.saturating_mul(2));
+        building
+            .teller
+            .begin("rows compared", 0, total.saturating_mul(2));
         let (mut tables, mut done) = (vec![], 0);
         for table in read_model.tables() {
             let (live, built) = (read_model.name(), building.schema.as_str());
             tables.push(
-                compare::table(&mut snapshot, table, live, built, &building.teller, &mut done).await?,
+                compare::table(
+                    &mut snapshot,
+                    table,
+                    live,
+                    built,
+                    &building.teller,
+                    &mut done,
+                )
+                .await?,
             );
         }
         Ok(Compared {
@@ -369,9 +388,7 @@ async fn comparable(
     }))
 }
 
-async fn acquire(
-    pool: &PgPool,
-) -> Result<sqlx::pool::PoolConnection<Postgres>, ProjectorError> {
+async fn acquire(pool: &PgPool) -> Result<sqlx::pool::PoolConnection<Postgres>, ProjectorError> {
     pool.acquire()
         .await
         .map_err(ProjectorError::database("look at a read model"))

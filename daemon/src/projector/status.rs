@@ -1,6 +1,8 @@
 //! How far the read models are behind the log.
 
-use super::{Difference, Gap, Projector, ProjectorError, differences, gaps, offset, rebuild, schema};
+use super::{
+    Difference, Gap, Projector, ProjectorError, differences, gaps, offset, rebuild, schema,
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Row;

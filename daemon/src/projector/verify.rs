@@ -1,8 +1,7 @@
 //! Verifying a read model: what the log makes is built beside it and compared with it, and goes again.
 
-use super::{
-    BuildProgress, Gap, Projector, ProjectorError, TableRows, differences, gaps, rebuild, schema,
-};
+use super::{Gap, Projector, ProjectorError, TableRows, differences, gaps, rebuild, schema};
+use crate::progress::Progress;
 use std::time::Instant;
 use tokio::sync::watch;
 use tracing::{info, instrument};
@@ -42,7 +41,7 @@ impl Projector {
     pub async fn verify(
         &self,
         read_model: ReadModel,
-        progress: &watch::Sender<BuildProgress>,
+        progress: &watch::Sender<Progress>,
     ) -> Result<ProjectionVerified, ProjectorError> {
         let began = Instant::now();
         let pool = self.building_pool();
@@ -64,8 +63,14 @@ impl Projector {
         rebuild::drop_soon(&pool, &schema).await;
         let (compared, offset, gaps) = outcome?;
         if compared.not_compared.is_none() {
-            differences::record(&pool, read_model, compared.position, &compared.tables, false)
-                .await?;
+            differences::record(
+                &pool,
+                read_model,
+                compared.position,
+                &compared.tables,
+                false,
+            )
+            .await?;
         }
         let is_same =
             compared.not_compared.is_none() && !compared.tables.iter().any(TableRows::differs);

@@ -146,6 +146,11 @@ async fn what_is_not_there_is_not_found() {
             "/v1/projections/users/rebuild",
             "read_model_not_found",
         ),
+        (
+            Method::POST,
+            "/v1/projections/users/verify",
+            "read_model_not_found",
+        ),
     ] {
         let request = Request::builder()
             .method(&method)

@@ -26,7 +26,9 @@ pub struct Ran {
 
 impl Ran {
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        // What takes long says how far it is in lines before.
+        let document = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(document).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 }
 
@@ -179,6 +181,46 @@ async fn the_tables_and_the_log_are_looked_after() {
         .await;
     assert_eq!(rebuilt.code, 0, "{rebuilt:?}");
     assert_eq!(rebuilt.json()["events"], 5);
+    let same = served.run(&["projections", "verify"]).await;
+    assert!(
+        same.code == 0 && same.stdout.contains("is what its 5 events make"),
+        "{same:?}"
+    );
+    sqlx::query("UPDATE mistudio.datasets SET name = 'by hand'")
+        .execute(interface.log.pool())
+        .await
+        .unwrap();
+    let differs = served.run(&["projections", "verify"]).await;
+    assert_eq!(differs.code, 1, "{differs:?}");
+    assert!(
+        differs
+            .stdout
+            .contains("has other values than its events give it"),
+        "{differs:?}"
+    );
+    assert!(
+        differs.stderr.contains("projections rebuild mistudio"),
+        "{differs:?}"
+    );
+    let status = served.run(&["projections", "status"]).await;
+    assert!(
+        status
+            .stdout
+            .contains("mistudio.datasets was not what its events make"),
+        "{status:?}"
+    );
+    let rebuilt = served.run(&["projections", "rebuild"]).await;
+    assert!(
+        rebuilt.code == 0 && rebuilt.stderr.contains("NOT what their events make"),
+        "{rebuilt:?}"
+    );
+    assert_eq!(
+        served
+            .run(&["projections", "verify", "--json"])
+            .await
+            .json()["is_same"],
+        true
+    );
     let verified = served.run(&["log", "verify"]).await;
     assert!(
         verified.stdout.contains("5 events of 3 streams"),

@@ -84,8 +84,12 @@ impl World {
             Command::Job(id, command) => execute!(job::Job, id, command),
             Command::Feature(id, command) => execute!(feature::Feature, id, command),
             Command::Preset(id, command) => execute!(preset::KeptPreset, id, command),
-            Command::TrainingTemplate(id, command) => execute!(training_template::KeptTrainingTemplate, id, command),
-            Command::ExtractionTemplate(id, command) => execute!(extraction_template::KeptExtractionTemplate, id, command),
+            Command::TrainingTemplate(id, command) => {
+                execute!(training_template::KeptTrainingTemplate, id, command)
+            }
+            Command::ExtractionTemplate(id, command) => {
+                execute!(extraction_template::KeptExtractionTemplate, id, command)
+            }
         };
         executed.position.unwrap()
     }

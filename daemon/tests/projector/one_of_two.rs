@@ -54,7 +54,12 @@ fn projector(world: &World) -> Projector {
         poll_interval: std::time::Duration::from_millis(100),
         ..ProjectorOptions::default()
     };
-    Projector::of(&[MISTUDIO, TALLY], world.log.clone(), world.pool.clone(), options)
+    Projector::of(
+        &[MISTUDIO, TALLY],
+        world.log.clone(),
+        world.pool.clone(),
+        options,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,20 +72,34 @@ async fn what_one_read_model_cannot_apply_stops_that_one_until_it_can() {
     // A checkpoint of a training that never was.
     world
         .sql(
-            "INSERT INTO log.events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload)
+            "INSERT INTO log.open_events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload,
+                                          transaction_id, recorded_at, previous_hash, hash)
              VALUES (1, 1, 1, 'training', 'tr_ghost', 'CheckpointSaved', 'haunted', 'haunted', 'a superuser',
-                     '{\"lease\": 1, \"seq\": 1, \"checkpoint_id\": \"cp_ghost_1\", \"step\": 1, \"storage_path\": \"/nowhere\", \"file_size_bytes\": 1, \"sha256\": \"\"}')",
+                     '{\"lease\": 1, \"seq\": 1, \"checkpoint_id\": \"cp_ghost_1\", \"step\": 1, \"storage_path\": \"/nowhere\", \"file_size_bytes\": 1, \"sha256\": \"\"}', 0, '-infinity', '', '')",
         )
         .await;
     let poison = world.log.next_position(before).await.unwrap().unwrap();
     let queued = "SELECT count(*) FROM log.outbox";
-    let tasks: i64 = sqlx::query_scalar(queued).fetch_one(&world.pool).await.unwrap();
+    let tasks: i64 = sqlx::query_scalar(queued)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
     let last = world.live(&mut history, 200).await;
     let waited = running.projector.wait_for(MISTUDIO, last, LIMIT).await;
-    assert!(matches!(waited, Err(ProjectorError::Stopped { .. })), "{waited:?}");
+    assert!(
+        matches!(waited, Err(ProjectorError::Stopped { .. })),
+        "{waited:?}"
+    );
     // Appends and their tasks go on, and so does the other read model.
-    running.projector.wait_for(TALLY, last, LIMIT).await.unwrap();
-    let more_tasks: i64 = sqlx::query_scalar(queued).fetch_one(&world.pool).await.unwrap();
+    running
+        .projector
+        .wait_for(TALLY, last, LIMIT)
+        .await
+        .unwrap();
+    let more_tasks: i64 = sqlx::query_scalar(queued)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
     assert!(more_tasks > tasks, "nothing was dispatched");
     eventually("the status names the event", || async {
         let all = running.projector.status().await.unwrap();
@@ -89,9 +108,15 @@ async fn what_one_read_model_cannot_apply_stops_that_one_until_it_can() {
     })
     .await;
     let rebuilt = running.projector.rebuild(MISTUDIO).await;
-    assert!(matches!(rebuilt, Err(ProjectorError::Apply { first, .. }) if first == poison), "{rebuilt:?}");
+    assert!(
+        matches!(rebuilt, Err(ProjectorError::Apply { first, .. }) if first == poison),
+        "{rebuilt:?}"
+    );
     let other = running.projector.rebuild(TALLY).await.unwrap();
-    assert!(other.not_compared.is_none() && !other.tables[0].differs(), "{other:?}");
+    assert!(
+        other.not_compared.is_none() && !other.tables[0].differs(),
+        "{other:?}"
+    );
     running.end().await;
 
     // What was missing is there: the next start goes on.
@@ -104,7 +129,10 @@ async fn what_one_read_model_cannot_apply_stops_that_one_until_it_can() {
     let again = Running::start(projector(&world));
     again.reaches(last).await;
     let all = again.projector.status().await.unwrap();
-    assert_eq!((all[0].state, all[0].stopped_by), (ReadModelState::Following, None));
+    assert_eq!(
+        (all[0].state, all[0].stopped_by),
+        (ReadModelState::Following, None)
+    );
     again.end().await;
 }
 
@@ -117,14 +145,18 @@ async fn an_event_that_this_program_cannot_read_stops_reading_there_and_appends_
     running.reaches(before).await;
     world
         .sql(
-            "INSERT INTO log.events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload)
-             VALUES (1, 7, 1, 'preset', 'preset_of_tomorrow', 'PresetDreamt', 'tomorrow', 'tomorrow', 'a newer program', '{}')",
+            "INSERT INTO log.open_events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload,
+                                          transaction_id, recorded_at, previous_hash, hash)
+             VALUES (1, 7, 1, 'preset', 'preset_of_tomorrow', 'PresetDreamt', 'tomorrow', 'tomorrow', 'a newer program', '{}', 0, '-infinity', '', '')",
         )
         .await;
     let unreadable = world.log.next_position(before).await.unwrap().unwrap();
     let last = world.live(&mut history, 40).await;
     let waited = running.projector.wait_for(MISTUDIO, last, LIMIT).await;
-    assert!(matches!(waited, Err(ProjectorError::Stopped { .. })), "{waited:?}");
+    assert!(
+        matches!(waited, Err(ProjectorError::Stopped { .. })),
+        "{waited:?}"
+    );
     eventually("the status names the event", || async {
         let all = running.projector.status().await.unwrap();
         all[0].stopped_by == Some(unreadable) && all[0].position == before
@@ -134,9 +166,9 @@ async fn an_event_that_this_program_cannot_read_stops_reading_there_and_appends_
     // As if a program that knows it had come.
     world
         .sql(
-            "ALTER TABLE log.events DISABLE TRIGGER append_only;
-             UPDATE log.events SET type = 'PresetDeleted', schema_version = 1 WHERE stream_id = 'preset_of_tomorrow';
-             ALTER TABLE log.events ENABLE ALWAYS TRIGGER append_only",
+            "ALTER TABLE log.open_events DISABLE TRIGGER ALL;
+             UPDATE log.open_events SET type = 'PresetDeleted', schema_version = 1 WHERE stream_id = 'preset_of_tomorrow';
+             ALTER TABLE log.open_events ENABLE TRIGGER ALL",
         )
         .await;
     let again = Running::start(projector(&world));

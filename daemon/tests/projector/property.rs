@@ -34,12 +34,23 @@ async fn live_and_rebuilt_are_the_same_at_any_prefix_however_often_the_rebuild_i
                 rebuild.abort();
                 // It may have been faster.
                 let _ = rebuild.await;
-                assert!(live == world.rows().await, "history {seed}: killing changed rows");
+                assert!(
+                    live == world.rows().await,
+                    "history {seed}: killing changed rows"
+                );
             }
             let rebuilt = rebuild(&world.projector(1 + draw.below(500) as usize)).await;
             let at = format!("history {seed}, prefix {prefix}, at {last}");
-            assert_eq!((rebuilt.position, rebuilt.not_compared), (last, None), "{at}");
-            assert!(!rebuilt.tables.iter().any(TableRows::differs), "{at}: {:?}", rebuilt.tables);
+            assert_eq!(
+                (rebuilt.position, rebuilt.not_compared),
+                (last, None),
+                "{at}"
+            );
+            assert!(
+                !rebuilt.tables.iter().any(TableRows::differs),
+                "{at}: {:?}",
+                rebuilt.tables
+            );
             for (live, rebuilt) in live.iter().zip(world.rows().await) {
                 assert_eq!(*live, rebuilt, "{at}");
             }
@@ -53,7 +64,11 @@ async fn live_and_rebuilt_are_the_same_at_any_prefix_however_often_the_rebuild_i
         }
         let filled = world.rows().await;
         let filled = filled.iter().filter(|(_, rows)| !rows.is_empty());
-        assert_eq!(filled.count(), MISTUDIO.tables().len(), "history {seed} leaves tables empty");
+        assert_eq!(
+            filled.count(),
+            MISTUDIO.tables().len(),
+            "history {seed} leaves tables empty"
+        );
         assert_eq!(world.schemas().await, ["mistudio"]);
         running.end().await;
     }

@@ -1,6 +1,7 @@
 use crate::fixture::{MISTUDIO, Running, World, status};
 use tokio::sync::watch;
-use trainmaster::projector::{BuildStage, DifferenceKind, ProjectionVerified, Projector};
+use trainmaster::progress::Progress;
+use trainmaster::projector::{DifferenceKind, ProjectionVerified, Projector};
 use trainmaster_tests::history::History;
 
 async fn verify(projector: &Projector) -> ProjectionVerified {
@@ -45,7 +46,11 @@ async fn what_was_written_to_tables_by_hand_is_found_told_and_replaced() {
         assert_eq!(table.before, Some(table.after), "{}", table.table);
         assert_eq!(table.hash_before, table.hash_after, "{}", table.table);
     }
-    assert_eq!(world.schemas().await, ["mistudio"], "it leaves nothing behind");
+    assert_eq!(
+        world.schemas().await,
+        ["mistudio"],
+        "it leaves nothing behind"
+    );
     assert!(status(&running.projector).await.differences.is_empty());
 
     for (damage, table, kind) in [
@@ -67,9 +72,15 @@ async fn what_was_written_to_tables_by_hand_is_found_told_and_replaced() {
     ] {
         let id: String = match kind {
             DifferenceKind::NotFromTheLog => "a_stranger".to_owned(),
-            DifferenceKind::Missing => scalar(&world, "SELECT min(id) FROM mistudio.checkpoints").await,
+            DifferenceKind::Missing => {
+                scalar(&world, "SELECT min(id) FROM mistudio.checkpoints").await
+            }
             DifferenceKind::Altered => {
-                scalar(&world, "SELECT max(id)::text FROM mistudio.training_metrics").await
+                scalar(
+                    &world,
+                    "SELECT max(id)::text FROM mistudio.training_metrics",
+                )
+                .await
             }
         };
         world.sql(damage).await;
@@ -79,16 +90,29 @@ async fn what_was_written_to_tables_by_hand_is_found_told_and_replaced() {
         assert_eq!(differing.len(), 1, "{damage}: {differing:?}");
         assert_eq!(differing[0].table, table);
         let first = differing[0].first_difference.as_ref().unwrap();
-        assert_eq!((first.id.as_str(), first.kind), (id.as_str(), kind), "{damage}");
+        assert_eq!(
+            (first.id.as_str(), first.kind),
+            (id.as_str(), kind),
+            "{damage}"
+        );
         assert_eq!(world.schemas().await, ["mistudio"]);
         let told = status(&running.projector).await.differences;
         assert_eq!((told.len(), told[0].table.as_str()), (1, table));
         assert!(!told[0].mended);
 
         let rebuilt = running.projector.rebuild(MISTUDIO).await.unwrap();
-        assert!(rebuilt.tables.iter().any(|it| it.table == table && it.differs()));
+        assert!(
+            rebuilt
+                .tables
+                .iter()
+                .any(|it| it.table == table && it.differs())
+        );
         assert!(rows == world.rows().await, "{damage}");
-        assert_eq!(made, keys(&world).await, "what is built anew has other keys");
+        assert_eq!(
+            made,
+            keys(&world).await,
+            "what is built anew has other keys"
+        );
         let told = status(&running.projector).await.differences;
         assert!(told.len() == 1 && told[0].mended, "{told:?}");
         assert!(verify(&running.projector).await.is_same);
@@ -98,7 +122,10 @@ async fn what_was_written_to_tables_by_hand_is_found_told_and_replaced() {
 }
 
 async fn scalar(world: &World, sql: &'static str) -> String {
-    sqlx::query_scalar(sql).fetch_one(&world.pool).await.unwrap()
+    sqlx::query_scalar(sql)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,17 +135,17 @@ async fn it_tells_how_far_it_is_and_that_it_goes_on_while_events_are_appended() 
     let mut history = History::new(53);
     let last = world.live(&mut history, 200).await;
     running.reaches(last).await;
-    let (sender, mut told) = watch::channel(Default::default());
+    let (sender, mut told) = watch::channel(Progress::default());
     let projector = running.projector.clone();
     let verifying = tokio::spawn(async move { projector.verify(MISTUDIO, &sender).await });
     let (mut stages, mut most) = (vec![], 0);
     while told.changed().await.is_ok() {
         let progress = *told.borrow_and_update();
         assert!(progress.done <= progress.total, "{progress:?}");
-        if stages.last() != Some(&progress.stage) {
-            stages.push(progress.stage);
+        if stages.last() != Some(&progress.unit) {
+            stages.push(progress.unit);
         }
-        if progress.stage == BuildStage::Events {
+        if progress.unit == "events" {
             most = most.max(progress.total);
             world.live(&mut history, 1).await;
         }
@@ -126,7 +153,10 @@ async fn it_tells_how_far_it_is_and_that_it_goes_on_while_events_are_appended() 
     let verified = verifying.await.unwrap().unwrap();
     assert!(verified.is_same, "{verified:?}");
     assert!(verified.position >= last);
-    assert!(stages.contains(&BuildStage::Events), "{stages:?}");
-    assert!(most > 200, "it never said how many events there are: {most}");
+    assert!(stages.contains(&"events"), "{stages:?}");
+    assert!(
+        most > 200,
+        "it never said how many events there are: {most}"
+    );
     running.end().await;
 }

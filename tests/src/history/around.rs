@@ -129,7 +129,10 @@ impl History {
     }
 
     fn of_feature(&mut self, around: &Around) -> Option<Command> {
-        let first = *around.blocks.values().nth(self.index(around.blocks.len())?)?;
+        let first = *around
+            .blocks
+            .values()
+            .nth(self.index(around.blocks.len())?)?;
         let draw = &mut self.draw;
         let id = first + draw.below(40).cast_signed() * 37 % LATENTS;
         let text = |draw: &mut Draw| match draw.below(3) {
@@ -166,7 +169,10 @@ impl History {
             let id = format!("preset_{:03}", around.presets.len());
             return Some(Command::Preset(id, KeptCommand::Create(Box::new(preset))));
         }
-        let id = around.presets.keys().nth(self.index(around.presets.len())?)?;
+        let id = around
+            .presets
+            .keys()
+            .nth(self.index(around.presets.len())?)?;
         Some(Command::Preset(id.clone(), self.change(false)))
     }
 
@@ -267,21 +273,20 @@ fn found(draw: &mut Draw, around: &mut Around, extraction: &Extraction, job: &st
             score: Some(draw.fraction()),
         })
         .collect();
-    let examples: Vec<ActivationRow> = neurons
-        .iter()
-        .flat_map(|neuron_index| {
-            (0..draw.below(4)).map(|n| (*neuron_index, n)).collect::<Vec<_>>()
-        })
-        .map(|(neuron_index, n)| ActivationRow {
-            neuron_index,
-            sample: Some(n as i32),
-            tokens: r#"["a","b"]"#.to_owned(),
-            activations: "[0.0,0.5]".to_owned(),
-            max: draw.fraction() * 0.3,
-            before: None,
-            after: Some("after".to_owned()),
-        })
-        .collect();
+    let mut examples = vec![];
+    for neuron_index in neurons {
+        for n in 0..draw.below(4) {
+            examples.push(ActivationRow {
+                neuron_index,
+                sample: Some(n as i32),
+                tokens: r#"["a","b"]"#.to_owned(),
+                activations: "[0.0,0.5]".to_owned(),
+                max: draw.fraction() * 0.3,
+                before: None,
+                after: Some("after".to_owned()),
+            });
+        }
+    }
     Record::FeaturesExtracted(Box::new(FeaturesExtracted {
         features: write_features(&around.directory.join(name("features")), &features),
         activations: write_activations(&around.directory.join(name("activations")), &examples),

@@ -31,8 +31,8 @@ WITH batches AS (
 ), numbered AS (
     SELECT *, row_number() OVER (PARTITION BY n ORDER BY moment) AS version FROM happened
 )
-INSERT INTO log.events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, causation_id, actor,
-                        traceparent, payload)
+INSERT INTO log.open_events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, causation_id, actor,
+                             traceparent, payload, transaction_id, recorded_at, previous_hash, hash)
 SELECT version, 1, version, 'training', id, type, 'of ' || id, id, NULL, 'trainer',
        '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
        CASE type
@@ -54,6 +54,6 @@ SELECT version, 1, version, 'training', id, type, 'of ' || id, id, NULL, 'traine
                 'dense_latents', 3, 'ce_clean', 3.5, 'ce_spliced', 3.75, 'ce_ablated', 5.5, 'ce_score', 0.875, 'tokens', 2048)))
        ELSE jsonb_build_object('lease', lease, 'seq', version, 'step', 40 * $3, 'result', jsonb_build_object('path',
             format('/var/lib/trainmaster/runs/%s/result', id), 'sha256', repeat('ab', 32)))
-       END
+       END, 0, '-infinity'::timestamptz, ''::bytea, ''::bytea
   FROM numbered LEFT JOIN batches USING (batch)
  ORDER BY n / 4, moment, n

@@ -1,16 +1,12 @@
-//! Progress of a rebuild or a verification: a bar in a terminal, else a line a second.
+//! A rebuild or a verification: a bar in a terminal, else lines; with `--json` a line of JSON each second.
 
-use crate::{
-    cli::{
-        client::{Client, encode},
-        failure::Failure,
-        format,
-        output::Output,
-    },
-    projector::{BuildProgress, BuildStage},
+use crate::cli::{
+    client::{Client, Sign, encode},
+    failure::Failure,
+    output::Output,
+    progress_bar::LongWork,
 };
 use hyper::Method;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -22,55 +18,79 @@ pub(super) async fn run_telling<T: DeserializeOwned>(
     output: Output,
 ) -> Result<T, Failure> {
     let path = format!("/v1/projections/{}/{action}", encode(read_model));
-    let bar = output.is_terminal().then(bar);
-    let mut refused = None;
-    let told = |seconds: f64, progress: Option<BuildProgress>| {
-        let progress = progress.unwrap_or_default();
-        if let Some(bar) = &bar {
-            bar.set_length(progress.total.unsigned_abs());
-            bar.set_position(progress.done.unsigned_abs());
-            bar.set_message(line(read_model, &progress));
-        } else if output.is_json() {
-            let document = json!({ "progress": progress, "seconds": seconds });
-            refused = output.json(&document).err();
-        } else {
-            output.remark(format!(
-                "{} of {} {} ({seconds:.0}s)",
-                format::whole(progress.done),
-                format::whole(progress.total),
-                line(read_model, &progress)
-            ));
-        }
+    let what = match action {
+        "verify" => format!("verifying {read_model}"),
+        _ => format!("making {read_model} anew"),
     };
-    let outcome = client.long_running_telling(&Method::POST, &path, told).await;
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    match refused {
+    let mut work = LongWork::new(what, output);
+    let mut pace = Pace::default();
+    let mut failed = None;
+    let outcome = client
+        .long_running(&Method::POST, &path, |sign| {
+            if output.is_json() {
+                failed = pace.tell(sign, output).err();
+            } else {
+                work.show(sign);
+            }
+        })
+        .await;
+    work.end();
+    match failed {
         Some(failure) => Err(failure),
         None => outcome,
     }
 }
 
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    bar.set_style(
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    bar
+/// How fast the present stage is: each has a unit of its own.
+#[derive(Default)]
+struct Pace {
+    seconds: f64,
+    unit: String,
+    began: f64,
+    before: u64,
 }
 
-fn line(read_model: &str, progress: &BuildProgress) -> String {
-    let what = match progress.stage {
-        BuildStage::Waiting => "waiting for others",
-        BuildStage::Events => "events",
-        BuildStage::Keys => "indexes and keys",
-        BuildStage::Comparing => "rows compared",
-        BuildStage::Swapping => "swapping",
-    };
-    match progress.seconds_left {
-        Some(left) => format!("{read_model}: {what}  {} left", format::seconds(left)),
-        None => format!("{read_model}: {what}"),
+impl Pace {
+    fn tell(&mut self, sign: Sign, output: Output) -> Result<(), Failure> {
+        match sign {
+            Sign::Working(seconds) => {
+                self.seconds = seconds;
+                Ok(())
+            }
+            Sign::Progress(progress) => {
+                let left = self.seconds_left(&progress.unit, progress.done, progress.total);
+                output.json(&json!({ "progress": {
+                    "done": progress.done,
+                    "total": progress.total,
+                    "unit": progress.unit,
+                    "seconds": self.seconds,
+                    "seconds_left": left,
+                } }))
+            }
+        }
+    }
+
+    /// None before that can be told.
+    fn seconds_left(&mut self, unit: &str, done: u64, total: u64) -> Option<f64> {
+        if self.unit != unit {
+            (self.unit, self.began, self.before) = (unit.to_owned(), self.seconds, done);
+        }
+        let now = done.saturating_sub(self.before);
+        let left = total.saturating_sub(done) as f64;
+        (now > 0).then(|| left * (self.seconds - self.began) / now as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+
+    #[test]
+    fn the_time_left_follows_from_the_pace_since_it_was_asked_and_not_from_what_was_done_before() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.seconds_left("events", 900, 1_000), None);
+        pace.seconds = 10.0;
+        assert_eq!(pace.seconds_left("events", 950, 1_000), Some(10.0));
+        assert_eq!(pace.seconds_left("rows compared", 5, 1_000), None);
     }
 }

@@ -82,11 +82,16 @@ fn remark(status: &Status) -> String {
 }
 
 fn difference(read_model: &str, it: &Difference) -> String {
-    let first = it.first_id.as_deref().map_or_else(String::new, |id| format!(", first at row {id}"));
+    let first = it
+        .first_id
+        .as_deref()
+        .map_or_else(String::new, |id| format!(", first at row {id}"));
     let advice = if it.mended {
         "it was replaced; unless somebody had written to it by hand, report it".to_owned()
     } else {
-        format!("trainmaster projections rebuild {read_model} replaces it; unless somebody has written to it by hand, report it")
+        format!(
+            "trainmaster projections rebuild {read_model} replaces it; unless somebody has written to it by hand, report it"
+        )
     };
     format!(
         "{read_model}.{} was not what its events make at {}: {} rows instead of {}{first}; {advice}",
@@ -147,4 +152,3 @@ pub(super) async fn show(client: &Client, output: Output) -> Result<ExitCode, Fa
     }
     Ok(ExitCode::SUCCESS)
 }
-
