@@ -40,7 +40,16 @@ pub(super) enum Line<T> {
 
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// Streams the progress of `work`, which goes on even if nobody listens any more; how far it is, as soon as there is a total.
+/// Streams the progress of `work`, which goes on even if nobody listens any more.
+pub(super) fn answer<T, F>(state: &AppState, work: F) -> Result<Response, Problem>
+where
+    T: Serialize + Send + 'static,
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    answer_telling(state, watch::Sender::default().subscribe(), work)
+}
+
+/// As [`answer`], with how far it is each time: nothing as long as the total is 0.
 pub(super) fn answer_telling<T, F>(
     state: &AppState,
     progress: watch::Receiver<Progress>,

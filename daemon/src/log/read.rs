@@ -162,7 +162,7 @@ impl Log {
         Ok(loaded)
     }
 
-    /// Where the next event after a position stands, whether or not this program can read the event.
+    /// Where the next event after a position stands, whether or not this program can read the event; none when it may be in the archive.
     ///
     /// # Errors
     /// [`LogError`].
@@ -171,6 +171,7 @@ impl Log {
         sqlx::query(
             "SELECT transaction_id, sequence FROM log.events \
              WHERE (transaction_id, sequence) > ($1, $2) AND transaction_id < (SELECT log.horizon()) \
+               AND $1 >= (SELECT log.archived_to()) \
              ORDER BY transaction_id, sequence LIMIT 1",
         )
         .bind(transaction(after))

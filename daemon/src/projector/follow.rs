@@ -219,8 +219,14 @@ impl Projector {
     async fn stop(&self, followed: &Followed, position: Option<Position>, error: &ProjectorError) {
         let read_model = followed.read_model;
         let because = error.in_full();
-        let by = match position {
-            Some(position) if error.is_poison() => {
+        let by = match (error, position) {
+            (
+                ProjectorError::Apply {
+                    first, count: 1, ..
+                },
+                _,
+            ) => Some(*first),
+            (_, Some(position)) if error.is_poison() => {
                 self.log.next_position(position).await.ok().flatten()
             }
             _ => None,

@@ -55,9 +55,6 @@ pub struct Instruments {
     pub failed_runs: Counter<u64>,
     /// `trainmaster.projection.stray_activations`: rows of `feature_activations` that belong to no partition: anything above 0 is a fault.
     pub stray_activations: Gauge<u64>,
-    /// `trainmaster.projection.differences`: tables that were not what their events make when they were last compared: anything above 0 is a
-    /// fault; attribute `read_model`.
-    pub projection_differences: Gauge<u64>,
     /// `trainmaster.outbox.depth`: tasks that wait in the outbox.
     pub outbox_depth: Gauge<u64>,
     /// `trainmaster.queue.depth`: tasks that wait in the queue.
@@ -190,11 +187,6 @@ impl Instruments {
                 "trainmaster.projection.stray_activations",
                 "{row}",
                 "Activations of features that belong to no partition, counted up to 1,000",
-            ),
-            projection_differences: count(
-                "trainmaster.projection.differences",
-                "{table}",
-                "Tables of a read model that are not what their events make",
             ),
             outbox_depth: count(
                 "trainmaster.outbox.depth",
