@@ -57,10 +57,19 @@ pub(super) async fn check(arena: &Arena, ledger: &Ledger) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// No task is left in the queue, and no transaction open: those of a daemon that was killed are given to others within half a minute.
+/// No task is left in the queue, and no transaction open: what a daemon left that was killed is given to others a minute later, by the next
+/// work that comes.
 pub(super) async fn check_queue(arena: &Arena, ledger: &Ledger) -> Result<(), sqlx::Error> {
     let begun = Instant::now();
+    let mut stirred = begun;
     loop {
+        if stirred.elapsed() > Duration::from_secs(20) {
+            stirred = Instant::now();
+            let model = format!("--model={}", arena.furniture.model);
+            arena
+                .lab
+                .try_cli(&["generate", &model, "--max-tokens=1", "Emma"]);
+        }
         let left: Vec<String> = sqlx::query_scalar(
             "SELECT 'task ' || id || ' is ' || status FROM apalis.jobs WHERE status IN ('Pending', 'Queued', 'Running')
              UNION ALL
@@ -72,7 +81,7 @@ pub(super) async fn check_queue(arena: &Arena, ledger: &Ledger) -> Result<(), sq
         if left.is_empty() {
             return Ok(());
         }
-        if begun.elapsed() > Duration::from_secs(75) {
+        if begun.elapsed() > Duration::from_secs(150) {
             ledger.violation("nothing is left in the queue", left.join("; "));
             return Ok(());
         }
