@@ -136,7 +136,7 @@ impl Relay {
     /// Whether anything is due, and how long until the next row is.
     async fn look(&self) -> Result<(bool, Option<Duration>), RelayError> {
         let (is_due, seconds): (bool, Option<f64>) = sqlx::query_as(
-            "SELECT coalesce(bool_or(not_before IS NULL OR not_before <= now()), false),
+            "SELECT coalesce(bool_or(not_before IS NULL OR not_before <= now() OR not_before > now() + interval '1 day'), false),
                     extract(epoch FROM min(not_before) FILTER (WHERE not_before > now()) - now())::float8
                FROM log.outbox",
         )

@@ -7,6 +7,10 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+/// The longest wait before an attempt, whatever the settings say. What is further off was said by a clock that was wrong, and is not
+/// waited for.
+pub const LONGEST_BACKOFF: TimeDelta = TimeDelta::days(1);
+
 /// Who asks for a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -178,7 +182,8 @@ impl RetryPolicy {
             .backoff_initial_ms
             .saturating_mul(1 << doublings)
             .min(self.backoff_max_ms);
-        let wait = TimeDelta::milliseconds(i64::try_from(wait_ms).unwrap_or(i64::MAX / 2));
+        let wait = TimeDelta::milliseconds(i64::try_from(wait_ms).unwrap_or(i64::MAX / 2))
+            .min(LONGEST_BACKOFF);
         Some(Retried {
             not_before: now.checked_add_signed(wait),
             automatic: true,
@@ -237,7 +242,9 @@ impl Attempts {
     /// [`LeaseRefusal::TooEarly`] during a back-off.
     pub fn claim(&self, claim: &Claim) -> Result<Claimed, LeaseRefusal> {
         match self.not_before {
-            Some(until) if until > claim.now => Err(LeaseRefusal::TooEarly { until }),
+            Some(until) if until > claim.now && until - claim.now <= LONGEST_BACKOFF => {
+                Err(LeaseRefusal::TooEarly { until })
+            }
             _ => Ok(Claimed {
                 lease: self.lease.next(),
                 worker_id: claim.worker_id.clone(),

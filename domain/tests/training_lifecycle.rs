@@ -299,6 +299,14 @@ fn a_line_of_the_journal_counts_once() {
 }
 
 #[test]
+fn a_back_off_that_a_wrong_clock_has_set_is_not_waited_for() {
+    let mut training = acted(vec![queue(), claim(0)]);
+    act(&mut training, lose(1)).unwrap();
+    // The clock was ahead by 40 days, and has been set right.
+    assert!(act(&mut training, claim(-40 * 86_400)).is_ok());
+}
+
+#[test]
 fn losses_in_a_row_are_retried_with_a_growing_back_off_up_to_a_cap() {
     let mut training = acted(vec![queue(), claim(0)]);
     let wait = |events: &[TrainingEvent]| match events {

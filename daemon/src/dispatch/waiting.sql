@@ -4,7 +4,9 @@ SELECT events.category,
        events.correlation_id,
        events.traceparent,
        events.transaction_id::text || '-' || events.sequence AS causation_id,
-       extract(epoch FROM (events.payload ->> 'not_before')::timestamptz - now())::float8 AS due_in
+       -- What is further off than any back-off was said by a clock that was wrong.
+       CASE WHEN (events.payload ->> 'not_before')::timestamptz <= now() + interval '1 day'
+            THEN extract(epoch FROM (events.payload ->> 'not_before')::timestamptz - now())::float8 END AS due_in
   FROM log.events
  WHERE events.type IN ('DatasetRegistered', 'DatasetDownloaded', 'DatasetTokenizationRequested', 'DatasetRetried',
                        'ModelRegistered', 'ModelDownloaded', 'ModelRetried',

@@ -6,13 +6,16 @@ WITH head AS (
      LIMIT 1
 ), outbox AS (
     SELECT count(*)                                                         AS waiting,
-           count(*) FILTER (WHERE not_before IS NULL OR not_before <= now()) AS due
+           -- What is further off than any back-off was said by a clock that was wrong.
+           count(*) FILTER (WHERE not_before IS NULL OR not_before <= now()
+                               OR not_before > now() + interval '1 day')                           AS due
       FROM log.outbox
 ), queue AS (
     SELECT count(*) FILTER (WHERE status IN ('Pending', 'Queued', 'Running'))                      AS waiting,
            count(*) FILTER (WHERE status = 'Pending' AND run_at < now())                           AS ready,
            count(*) FILTER (WHERE status IN ('Queued', 'Running')
-                              AND lock_at < now() - make_interval(secs => $2))                     AS abandoned
+                              AND (lock_at < now() - make_interval(secs => $2) OR lock_at > now() + interval '1 minute')
+                           OR status = 'Pending' AND run_at > now() + interval '1 minute')         AS abandoned
       FROM apalis.jobs
      WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
 )

@@ -4,7 +4,7 @@ WITH setting AS MATERIALIZED (
 ), due AS (
     SELECT id
       FROM log.outbox
-     WHERE not_before IS NULL OR not_before <= now()
+     WHERE not_before IS NULL OR not_before <= now() OR not_before > now() + interval '1 day'
      ORDER BY id
      LIMIT $1
        FOR UPDATE SKIP LOCKED
