@@ -168,7 +168,8 @@ async fn work(
         lifecycle::status("migrating the database");
         migrate::up(database.owner_pool()).await?;
         queue::setup(database.owner_pool()).await?;
-        backup::put_aside(&Log::new(database.pool().clone()), state).await?;
+        let log = Log::new(database.pool().clone()).archived_in(settings.archive_directory());
+        backup::put_aside(&log, state).await?;
         let listeners = interface::listen(settings).await?;
         Ok::<_, ServeError>((database, listeners))
     };

@@ -111,7 +111,7 @@ async fn make(
     drop(connection);
     let state = settings.state_directory();
     let state = fs::canonicalize(&state).map_err(BackupError::io("resolve", &state))?;
-    segments(&state, path, &mut files, progress)?;
+    segments(&settings.archive_directory(), path, &mut files, progress)?;
     progress.begin("files of runs");
     let artifacts = artifacts::collect(&state, path, store, request.with_artifacts, progress)?;
     files.push(manifest::entry(path, artifacts::LIST)?);
@@ -137,12 +137,12 @@ async fn make(
 
 /// Takes in the files of events that have left the table. They are never written to again, so they are linked where that can be.
 fn segments(
-    state: &Path,
+    archive: &Path,
     backup: &Path,
     files: &mut Vec<FileEntry>,
     progress: &Progress,
 ) -> Result<(), BackupError> {
-    let mut pending: Vec<PathBuf> = vec![state.join(SEGMENTS)];
+    let mut pending: Vec<PathBuf> = vec![archive.to_owned()];
     while let Some(directory) = pending.pop() {
         let entries = match fs::read_dir(&directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
@@ -161,9 +161,10 @@ fn segments(
                 pending.push(full);
                 continue;
             }
-            let Some(path) = full.strip_prefix(state).ok().and_then(Path::to_str) else {
+            let Some(path) = full.strip_prefix(archive).ok().and_then(Path::to_str) else {
                 continue;
             };
+            let path = &format!("{SEGMENTS}/{path}");
             progress.begin("archived events");
             let to = backup.join(path);
             let folder = to.parent().unwrap_or(backup);

@@ -24,10 +24,21 @@ pub(super) struct Facts {
 /// Begins a transaction on `connection` that sees one moment, and says which.
 pub(super) async fn hold(connection: &mut PgConnection) -> Result<String, BackupError> {
     let failed = || BackupError::database("hold a moment of the log");
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass('log.events') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed())?;
     sqlx::query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .execute(&mut *connection)
         .await
         .map_err(failed())?;
+    if is_there {
+        // Before the moment is chosen: what is in the table then stays there until it is copied.
+        sqlx::query("LOCK TABLE ONLY log.events IN ACCESS SHARE MODE")
+            .execute(&mut *connection)
+            .await
+            .map_err(failed())?;
+    }
     sqlx::query_scalar("SELECT pg_export_snapshot()")
         .fetch_one(connection)
         .await
@@ -81,11 +92,22 @@ pub(super) async fn facts(connection: &mut PgConnection) -> Result<Facts, Backup
 /// How far the log has got.
 pub(super) async fn head(connection: &mut PgConnection) -> Result<Head, BackupError> {
     let failed = || BackupError::database("look at the log's end");
-    let (events, transaction_base): (i64, i64) =
-        sqlx::query_as("SELECT (SELECT count(*) FROM log.events), log.transaction_base()")
+    let some_are_archived: bool =
+        sqlx::query_scalar("SELECT to_regclass('log.archived_events') IS NOT NULL")
             .fetch_one(&mut *connection)
             .await
             .map_err(failed())?;
+    let counted = if some_are_archived {
+        "SELECT (SELECT count(*) FROM log.events WHERE transaction_id >= log.archived_to())
+              + (SELECT coalesce(sum(events), 0)::bigint FROM log.segments WHERE archived_at IS NOT NULL),
+                log.transaction_base()"
+    } else {
+        "SELECT (SELECT count(*) FROM log.events), log.transaction_base()"
+    };
+    let (events, transaction_base): (i64, i64) = sqlx::query_as(counted)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed())?;
     let last: Option<(String, String, DateTime<Utc>)> = sqlx::query_as(
         "SELECT transaction_id || '-' || sequence, encode(hash, 'hex'), recorded_at
            FROM log.events ORDER BY transaction_id DESC, sequence DESC LIMIT 1",

@@ -198,7 +198,7 @@ impl Restore {
     pub async fn run(self, progress: &Progress) -> Result<Restored, BackupError> {
         let backup = self.store.path(&self.manifest.id);
         if !self.rehearsal {
-            put_segments_back(&backup, &self.manifest, self.state.path())?;
+            put_segments_back(&backup, &self.manifest, &self.settings.archive_directory())?;
         }
         let (proof, aside, files) = if self.settings.database.url.is_some() {
             own_server::restore(&self, &backup, progress).await?
@@ -248,18 +248,22 @@ impl Restore {
 }
 
 /// Puts back the files of events that have left the table, where they are missing: the restored log refers to them.
-fn put_segments_back(backup: &Path, manifest: &Manifest, state: &Path) -> Result<(), BackupError> {
+fn put_segments_back(
+    backup: &Path,
+    manifest: &Manifest,
+    archive: &Path,
+) -> Result<(), BackupError> {
     let prefix = format!("{SEGMENTS}/");
     for file in manifest
         .files
         .iter()
         .filter(|f| f.path.starts_with(&prefix))
     {
-        let to = state.join(&file.path);
+        let to = archive.join(file.path.trim_start_matches(&prefix));
         if to.exists() {
             continue;
         }
-        let folder = to.parent().unwrap_or(state);
+        let folder = to.parent().unwrap_or(archive);
         fs::create_dir_all(folder).map_err(BackupError::io("make the directory", folder))?;
         let beside = to.with_extension("restored.partial");
         artifacts::copy_private(&backup.join(&file.path), &beside)?;

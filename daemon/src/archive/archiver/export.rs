@@ -57,7 +57,7 @@ impl Archiver {
             events: segment.events,
             last: position(&segment.last_position),
         };
-        let path = self.options.directory.join(format!("{number:08}.tmp"));
+        let path = self.options.directory.join(format!(".{number:08}.tmp"));
         let (sender, mut pieces) = mpsc::channel::<Vec<u8>>(PIECES);
         let writing = tokio::task::spawn_blocking(move || {
             let mut writer = Writer::create(&path, expected)?;
@@ -112,7 +112,7 @@ fn prepare(directory: &Path) -> Result<File, ArchiveError> {
         .mode(0o700)
         .create(directory)
         .map_err(ArchiveError::disk("make", directory))?;
-    let path = directory.join("lock");
+    let path = directory.join(".lock");
     let lock = File::create(&path).map_err(ArchiveError::disk("make", &path))?;
     lock.lock().map_err(ArchiveError::disk("lock", &path))?;
     let entries = fs::read_dir(directory).map_err(ArchiveError::disk("list", directory))?;

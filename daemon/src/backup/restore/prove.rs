@@ -67,6 +67,7 @@ pub(super) async fn prove(
     }
     migrate::up(owner).await?;
     let verified = Log::new(database.pool().clone())
+        .archived_in(restore.settings.archive_directory())
         .verify()
         .await
         .map_err(BackupError::Unverified)?;

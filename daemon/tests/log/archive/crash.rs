@@ -25,7 +25,7 @@ fn files(world: &World) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(world.directory.path().join("archive"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "lock")
+        .filter(|name| name != ".lock")
         .collect();
     names.sort();
     names
@@ -36,7 +36,7 @@ async fn a_file_that_was_not_finished_is_written_anew() {
     let world = closed().await;
     let archive = world.directory.path().join("archive");
     fs::create_dir_all(&archive).unwrap();
-    fs::write(archive.join("00000001.tmp"), b"half of it").unwrap();
+    fs::write(archive.join(".00000001.tmp"), b"half of it").unwrap();
     all_is_there(&world).await;
     let archived = world.archive_all().await;
     assert_eq!(files(&world), [archived[0].file.as_str()]);
