@@ -117,7 +117,11 @@ async fn carry_out(arena: &Arena, fault: Fault, ledger: &Ledger) -> bool {
             };
             let Some(control) = control else { return false };
             let jumps = u64::try_from(JUMPS_MS.len()).unwrap_or(1);
-            let jump = JUMPS_MS[usize::try_from(choice % jumps).unwrap_or_default()];
+            let mut jump = JUMPS_MS[usize::try_from(choice % jumps).unwrap_or_default()];
+            // A back-off that it sets while it is ahead is believed up to a day: nobody here waits for an hour.
+            if fault.kind == Kind::PostgresClock && jump == 3_600_000 {
+                jump = -jump;
+            }
             ledger.note(format!("fault: {} by {jump} ms", fault.kind));
             control.clock(jump);
             last(length).await;
