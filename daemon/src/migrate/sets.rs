@@ -67,6 +67,13 @@ pub(super) const SETS: &[Set] = &[
     set!("recovery":
         1 "0001_restores",
     ),
+    set!("monitoring":
+        1 "0001_role",
+        2 "0002_server",
+        3 "0003_trainmaster",
+        4 "0004_busy_tables",
+        5 "0005_admission",
+    ),
 ];
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use trainmaster_projections::ReadModel;
 const MARK: &str =
     "Read model of trainmaster. Made from its log by the daemon; changes made by others are lost.";
 
+/// Reads every read model, and no more of the log than its views in the schema `monitoring` tell.
+const MONITOR: &str = "trainmaster_monitor";
+
 /// Whose a schema is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -74,7 +77,7 @@ pub(super) async fn create(
             .map_err(failed())?;
     }
     offset::begin(connection, read_model, schema).await?;
-    for role in [read_model.name(), reader] {
+    for role in [read_model.name(), reader, MONITOR] {
         grant(connection, schema, role).await?;
     }
     Ok(())

@@ -29,7 +29,10 @@ pub async fn setup(owner: &PgPool) -> Result<(), SetupError> {
         .map_err(|source| SetupError::Migrate(Box::new(source)))?;
     sqlx::raw_sql(
         "GRANT USAGE ON SCHEMA apalis TO trainmaster_daemon;
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apalis TO trainmaster_daemon;",
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apalis TO trainmaster_daemon;
+         DO $$ BEGIN
+             IF to_regprocedure('monitoring.tune_queue()') IS NOT NULL THEN PERFORM monitoring.tune_queue(); END IF;
+         END $$;",
     )
     .execute(owner)
     .await

@@ -1,0 +1,2 @@
+-- Whatever the views were granted goes with them.
+DROP FUNCTION monitoring.admit();
