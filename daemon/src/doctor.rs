@@ -5,6 +5,7 @@ mod backups;
 mod clock;
 mod database;
 mod disk;
+mod monitoring;
 mod postgres;
 mod read_models;
 mod settings;
@@ -122,6 +123,21 @@ pub async fn examine(source: &Source) -> Report {
         database.close().await;
     }
     trainer::examine(&mut report, &settings).await;
+    report
+}
+
+/// Examines the database alone, and how it does: sizes, connections, locks, queues, lags. Reads, and changes nothing.
+pub async fn examine_database(source: &Source) -> Report {
+    let mut report = Report::default();
+    let Some(settings) = settings::examine(&mut report, source) else {
+        return report;
+    };
+    if let Some(database) = database::examine(&mut report, &settings).await {
+        clock::examine(&mut report, &database).await;
+        monitoring::examine(&mut report, &database).await;
+        disk::examine_server(&mut report, &database).await;
+        database.close().await;
+    }
     report
 }
 

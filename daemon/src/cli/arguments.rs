@@ -2,11 +2,13 @@
 
 mod archive;
 pub mod backup;
+mod doctor;
 mod features;
 pub mod generate;
 pub mod kept;
 
 pub use archive::ArchiveArguments;
+pub use doctor::DoctorArguments;
 pub use features::{ExtractArguments, FeatureCommand, FeatureListArguments};
 
 use clap::{Args, Parser, Subcommand};
@@ -69,7 +71,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check Postgres, libtorch, the disk and permissions, and say what to do
-    Doctor(ServerArguments),
+    Doctor(DoctorArguments),
     /// Backups of the log and of what belongs to it
     #[command(subcommand)]
     Backup(backup::BackupCommand),

@@ -1,7 +1,7 @@
 //! The server's own commands: `serve`, `migrate`, `config`, `doctor`.
 
 use super::{
-    arguments::{ConfigCommand, Connection, MigrateCommand, ServerArguments},
+    arguments::{ConfigCommand, Connection, DoctorArguments, MigrateCommand, ServerArguments},
     failure::{Failure, chain},
     format,
     output::Output,
@@ -26,12 +26,18 @@ pub(super) fn serve(
 }
 
 pub(super) fn doctor(
-    arguments: ServerArguments,
+    arguments: DoctorArguments,
     connection: &Connection,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let source = source(arguments, connection);
-    let report = runtime()?.block_on(doctor::examine(&source));
+    let source = source(arguments.server, connection);
+    let report = runtime()?.block_on(async {
+        if arguments.database {
+            doctor::examine_database(&source).await
+        } else {
+            doctor::examine(&source).await
+        }
+    });
     if output.is_json() {
         output.json(&report)?;
     } else {

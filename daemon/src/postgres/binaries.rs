@@ -115,6 +115,15 @@ impl Binaries {
         &self.directory
     }
 
+    /// Whether a library that the server can load is installed: beside the programs, as the usual packages have it.
+    #[must_use]
+    pub(super) fn has_library(&self, name: &str) -> bool {
+        let file = format!("{name}.so");
+        ["lib", "lib/postgresql", "lib64", "lib64/pgsql"]
+            .iter()
+            .any(|folder| self.directory.join("..").join(folder).join(&file).is_file())
+    }
+
     /// The major version.
     #[must_use]
     pub fn version(&self) -> u32 {

@@ -243,7 +243,12 @@ impl Cluster {
         for (name, text) in [
             (
                 configuration::FILE,
-                configuration::settings(&self.socket_directory, extra.as_deref(), archive),
+                configuration::settings(
+                    &self.socket_directory,
+                    self.binaries.has_library("pg_stat_statements"),
+                    extra.as_deref(),
+                    archive,
+                ),
             ),
             ("pg_hba.conf", configuration::access().to_owned()),
             (

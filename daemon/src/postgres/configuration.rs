@@ -28,7 +28,12 @@ pub(super) enum Archive {
 }
 
 /// `trainmaster.conf`.
-pub(super) fn settings(socket_directory: &Path, extra: Option<&Path>, archive: &Archive) -> String {
+pub(super) fn settings(
+    socket_directory: &Path,
+    has_statement_statistics: bool,
+    extra: Option<&Path>,
+    archive: &Archive,
+) -> String {
     let mut out = String::from(
         "# Written by trainmaster at each start. Settings of your own: postgres.extra_settings.\n\n",
     );
@@ -58,6 +63,9 @@ lc_messages = 'C'
 ",
         quoted(socket_directory)
     );
+    if has_statement_statistics {
+        out.push_str("\nshared_preload_libraries = 'pg_stat_statements'\n");
+    }
     if let Some(path) = extra {
         let _ = write!(out, "\ninclude {}\n", quoted(path));
     }
