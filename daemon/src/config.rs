@@ -19,7 +19,7 @@ pub use problem::{ConfigError, Problem};
 pub use secret::Secret;
 pub use settings::{
     BackupSettings, DatabaseSettings, DispatchSettings, HttpSettings, LogFormat, LogSettings,
-    PostgresSettings, ProjectorSettings, RunnerSettings, Settings, ShutdownSettings, SslMode,
-    StateSettings,
+    PoolerMode, PostgresSettings, ProjectorSettings, RunnerSettings, Settings, ShutdownSettings,
+    SslMode, StateSettings,
 };
 pub use source::{Loaded, Source};

@@ -7,17 +7,23 @@
 mod error;
 mod open;
 mod options;
+mod password;
 mod pool;
+mod pooler;
 
 pub use error::DatabaseError;
 pub use open::{OpenDatabase, OpenError};
 
-use crate::config::{DatabaseSettings, Settings};
+use crate::config::{DatabaseSettings, PoolerMode, Settings};
+use pooler::Pooler;
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The pools of one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub struct Database {
     owner_pool: PgPool,
     options: PgConnectOptions,
     role: String,
+    /// The way to a pooler in transaction mode, where there is one.
+    _pooler: Option<Arc<Pooler>>,
 }
 
 impl Database {
@@ -34,7 +42,17 @@ impl Database {
     /// # Errors
     /// No URL is set or it cannot be used; or the server cannot be reached within `database.connect_timeout_seconds`, or refuses.
     pub async fn connect(settings: &Settings) -> Result<Self, DatabaseError> {
-        Self::connect_with(options::of_url(&settings.database)?, &settings.database).await
+        let database = &settings.database;
+        let runtime = options::of_url(database)?;
+        let direct = options::of_direct_url(database)?.unwrap_or_else(|| runtime.clone());
+        let pooler = match database.pooler {
+            None => None,
+            Some(PoolerMode::Transaction) => {
+                let folder = settings.state_directory().join("run");
+                Some(Pooler::start(&runtime, &folder)?)
+            }
+        };
+        Self::open(runtime, direct, pooler, database).await
     }
 
     /// How to connect to the server of `database.url`.
@@ -53,17 +71,32 @@ impl Database {
         options: PgConnectOptions,
         settings: &DatabaseSettings,
     ) -> Result<Self, DatabaseError> {
+        Self::open(options.clone(), options, None, settings).await
+    }
+
+    async fn open(
+        runtime: PgConnectOptions,
+        options: PgConnectOptions,
+        pooler: Option<Pooler>,
+        settings: &DatabaseSettings,
+    ) -> Result<Self, DatabaseError> {
         let options = options::logged(options);
+        let runtime = options::logged(runtime).application_name("trainmaster");
         let owner_pool = pool::owner(
             settings,
             options.clone().application_name("trainmaster owner"),
         );
+        // Lazy, so that no connection of it is older than the role that the migrations create.
+        let pool = match &pooler {
+            None => pool::runtime(settings, runtime),
+            Some(pooler) => pool::pooled(settings, pooler.through(runtime)),
+        };
         let database = Self {
-            // Lazy, so that no connection of it is older than the role that the migrations create.
-            pool: pool::runtime(settings, options.clone().application_name("trainmaster")),
+            pool,
             owner_pool,
             options,
             role: settings.role.clone(),
+            _pooler: pooler.map(Arc::new),
         };
         database
             .wait(settings.connect_timeout_seconds.duration())
@@ -83,7 +116,7 @@ impl Database {
         &self.owner_pool
     }
 
-    /// How to connect to this server.
+    /// How to connect to this server as its owner, past any pooler.
     #[must_use]
     pub fn options(&self) -> &PgConnectOptions {
         &self.options

@@ -91,6 +91,44 @@ fn pid_file(scratch: &Scratch) -> PathBuf {
     scratch.state.postgres().join("postmaster.pid")
 }
 
+/// The document's postgresql.conf for an edge device, value by value, and what the others ask for besides: vacuum, and statistics of statements.
+#[tokio::test]
+async fn its_settings_are_those_of_the_documents() {
+    let scratch = Scratch::new();
+    let embedded = scratch.start().await.unwrap();
+    let mut connection = connect(&embedded).await;
+    for (setting, value) in [
+        ("shared_buffers", "512MB"),
+        ("effective_cache_size", "1GB"),
+        ("work_mem", "16MB"),
+        ("maintenance_work_mem", "128MB"),
+        ("max_connections", "50"),
+        ("wal_buffers", "16MB"),
+        ("checkpoint_completion_target", "0.9"),
+        ("random_page_cost", "1.1"),
+        ("effective_io_concurrency", "200"),
+        ("log_min_duration_statement", "1s"),
+        ("log_line_prefix", "%t [%p]: "),
+        ("autovacuum", "on"),
+        ("autovacuum_max_workers", "3"),
+        ("autovacuum_naptime", "1min"),
+        ("pg_stat_statements.track", "all"),
+        ("pg_stat_statements.max", "10000"),
+    ] {
+        assert_eq!(text(&mut connection, setting).await, value, "{setting}");
+    }
+    // Where the library is installed it is loaded, so that the extension has something to tell.
+    if text(&mut connection, "shared_preload_libraries").await == "pg_stat_statements" {
+        sqlx::raw_sql(
+            "CREATE EXTENSION pg_stat_statements; SELECT count(*) FROM pg_stat_statements",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    }
+    stop(embedded).await;
+}
+
 #[tokio::test]
 async fn it_is_made_for_an_edge_device_and_reached_through_its_private_socket_alone() {
     let scratch = Scratch::new();

@@ -20,6 +20,8 @@ install_files() {
     install -D -m 644 systemd/tmpfiles.conf "$local_root/lib/tmpfiles.d/trainmaster.conf"
     install -D -m 644 -t "$local_root/share/doc/trainmaster" README.md LICENSE ops/handbook.md systemd/cuda.conf systemd/remote.conf
     install -D -m 644 ops/postgresql/edge.conf "$root/etc/trainmaster/postgresql/edge.conf"
+    install -D -m 644 -t "$local_root/share/doc/trainmaster" ops/postgresql/pg_hba.conf.example ops/pgbouncer/pgbouncer.ini
+    install -D -m 644 -t "$local_root/share/doc/trainmaster/monitoring" ops/monitoring/*.sql
 
     # What the administrator has edited stays.
     [[ -e $root/etc/trainmaster/trainmaster.toml ]] ||

@@ -29,8 +29,19 @@ section! {
         /// postgres://user@host:5432/database?sslmode=verify-full of a server of your own. Unset: the daemon runs an embedded
         /// Postgres of its own under the state directory (see [postgres]).
         url: Option<Secret> = None;
-        /// The password for `url`, when the URL has none. It may also come from ~/.pgpass.
+        /// The password for `url`. Better in a file of its own (`password_file`), a systemd credential called database_password, or
+        /// ~/.pgpass ($PGPASSFILE).
         password: Option<Secret> = None;
+        /// A file that holds the password for `url` and nothing else. Refused when anybody but its owner may read it.
+        password_file: Option<PathBuf> = None;
+        /// The same database for the user who owns it, reached without a pooler: migrations, rebuilds, and listening for notifications.
+        /// Then `url` may be that of a user with the daemon's rights alone. Unset: `url`.
+        direct_url: Option<Secret> = None;
+        /// A file with the password for `direct_url`; else the systemd credential database_direct_password, else ~/.pgpass.
+        direct_password_file: Option<PathBuf> = None;
+        /// "transaction" when `url` leads to a pooler on this machine that lends connections for a transaction each (PgBouncer with
+        /// pool_mode = transaction); it needs `direct_url`, and a user in `url` who has the daemon's rights by itself.
+        pooler: Option<PoolerMode> = None;
         /// How the connection is secured, as libpq's sslmode. Unset: what the URL says, else prefer.
         sslmode: Option<SslMode> = None;
         /// A file with the certificates of the authorities to trust. Unset: what the URL says, else the public authorities.
@@ -435,6 +446,22 @@ impl Kind for LogFormat {
             Self::Text => "text",
             Self::Json => "json",
         }))
+    }
+}
+
+/// What stands between the daemon and the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolerMode {
+    /// A pooler that lends a connection for one transaction at a time.
+    Transaction,
+}
+
+impl Kind for PoolerMode {
+    const EXPECTED: &'static str = "\"transaction\"";
+    const TEXT: bool = true;
+    fn shown(&self) -> Option<String> {
+        Some(quoted("transaction"))
     }
 }
 

@@ -14,20 +14,46 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
     };
 
     let database = &settings.database;
-    if let Some(url) = &database.url {
+    for (key, url) in [
+        ("database.url", &database.url),
+        ("database.direct_url", &database.direct_url),
+    ] {
+        let Some(url) = url else { continue };
         let scheme = ["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| url.expose().starts_with(scheme));
-        check(
-            "database.url",
-            scheme,
-            "expected postgres://user@host:5432/database",
-        );
+        check(key, scheme, "expected postgres://user@host:5432/database");
         // The parser's message does not repeat the URL, which may hold a password.
         if scheme && let Err(error) = PgConnectOptions::from_str(url.expose()) {
-            check("database.url", false, &error.to_string());
+            check(key, false, &error.to_string());
         }
     }
+    check(
+        "database.direct_url",
+        database.direct_url.is_none() || database.url.is_some(),
+        "expected database.url as well: the embedded Postgres is reached directly anyway",
+    );
+    if let (Some(_), Some(url)) = (database.pooler, &database.url) {
+        check(
+            "database.pooler",
+            database.direct_url.is_some(),
+            "expected database.direct_url as well: notifications and migrations go past the pooler",
+        );
+        let local = PgConnectOptions::from_str(url.expose()).is_ok_and(|options| {
+            options.get_socket().is_some()
+                || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host())
+        });
+        check(
+            "database.pooler",
+            local,
+            "expected a database.url on this machine: run the pooler here, and let it speak TLS to the server (server_tls_sslmode)",
+        );
+    }
+    check(
+        "database.pooler",
+        database.pooler.is_none() || database.url.is_some(),
+        "expected database.url, which leads to the pooler",
+    );
     check(
         "database.max_connections",
         database.max_connections >= 2,

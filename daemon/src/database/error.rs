@@ -2,7 +2,7 @@
 
 use super::options::described;
 use sqlx::postgres::PgConnectOptions;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +13,30 @@ pub enum DatabaseError {
     )]
     NoUrl,
     /// The URL is not one.
-    #[error("database.url cannot be used: {reason}; expected postgres://user@host:5432/database")]
+    #[error("{setting} cannot be used: {reason}; expected postgres://user@host:5432/database")]
     Url {
+        /// Which URL.
+        setting: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A file that should hold the password does not, or others may read it.
+    #[error("the password file {path} cannot be used: {reason}")]
+    PasswordFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The socket that leads to the pooler cannot be made.
+    #[error(
+        "cannot listen in {path} for the way to the pooler: {error}; see whether state.directory can be written to"
+    )]
+    PoolerSocket {
+        /// The directory of the socket.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
     },
     /// The server cannot be reached or refuses.
     #[error("cannot connect to the database {server}: {error}; {advice}")]
@@ -49,14 +69,18 @@ impl DatabaseError {
             .into_owned();
         let advice = match (code.as_str(), &error) {
             ("28P01" | "28000", _) => {
-                "check the user, the password (database.password, TRAINMASTER_DATABASE__PASSWORD, ~/.pgpass) and pg_hba.conf"
+                "check the user, the password (database.password_file, the systemd credential database_password, TRAINMASTER_DATABASE__PASSWORD, ~/.pgpass) and pg_hba.conf, which may ask for TLS (database.sslmode)"
             }
             ("3D000", _) => "create the database: createdb <name>",
             ("53300", _) => {
                 "the server has no connection left: raise its max_connections or lower database.max_connections"
             }
             ("57P03", _) => "the server is starting or recovering: wait",
-            (_, sqlx::Error::Tls(_)) => "check database.sslmode and database.sslrootcert",
+            (_, sqlx::Error::Tls(error)) => tls_advice(&error.to_string()),
+            // The handshake's errors come as those of the stream.
+            (_, sqlx::Error::Io(error)) if error.to_string().contains("certificate") => {
+                tls_advice(&error.to_string())
+            }
             (_, sqlx::Error::Io(_)) => {
                 "see whether the server runs and whether database.url names its host and port"
             }
@@ -77,7 +101,11 @@ impl DatabaseError {
         match self {
             Self::NoAnswer { .. } => true,
             Self::Connect {
-                error: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut,
+                error: sqlx::Error::Io(error),
+                ..
+            } => !error.to_string().contains("certificate"),
+            Self::Connect {
+                error: sqlx::Error::PoolTimedOut,
                 ..
             } => true,
             Self::Connect {
@@ -91,5 +119,22 @@ impl DatabaseError {
             }
             _ => false,
         }
+    }
+}
+
+/// What to do about a handshake that failed, by what the TLS library says.
+fn tls_advice(said: &str) -> &'static str {
+    let said = said.to_ascii_lowercase();
+    let says = |word: &str| said.contains(word);
+    if says("does not support tls") {
+        "the server offers no TLS: switch it on there (ssl = on, with a certificate and key)"
+    } else if says("unknownissuer") || says("unknown issuer") || says("causedasendentity") {
+        "the server's certificate is of an authority that is not trusted: set database.sslrootcert to the file of the right one"
+    } else if says("notvalidforname") || says("not valid for name") {
+        "the server's certificate is for another host: connect by the name that it is for, or have one made for this name"
+    } else if says("expired") || says("notvalidyet") || says("not valid yet") {
+        "the server's certificate is not valid now: renew it, and check this machine's clock"
+    } else {
+        "check database.sslmode, database.sslrootcert and the server's certificate"
     }
 }

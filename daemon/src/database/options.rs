@@ -1,7 +1,7 @@
 //! From settings to connection options.
 
-use super::DatabaseError;
-use crate::config::{DatabaseSettings, SslMode};
+use super::{DatabaseError, password};
+use crate::config::{DatabaseSettings, Secret, SslMode};
 use sqlx::{
     ConnectOptions,
     postgres::{PgConnectOptions, PgSslMode},
@@ -12,12 +12,45 @@ use tracing::log::LevelFilter;
 /// The options of `database.url` and the settings beside it.
 pub(super) fn of_url(settings: &DatabaseSettings) -> Result<PgConnectOptions, DatabaseError> {
     let url = settings.url.as_ref().ok_or(DatabaseError::NoUrl)?;
-    let mut options =
-        PgConnectOptions::from_str(url.expose()).map_err(|error| DatabaseError::Url {
-            reason: error.to_string(),
-        })?;
-    if let Some(password) = &settings.password {
-        options = options.password(password.expose());
+    let found = password::find(
+        settings.password.as_ref(),
+        settings.password_file.as_deref(),
+        "database_password",
+    )?;
+    secured(settings, parsed(url, "database.url")?, found)
+}
+
+/// The options of `database.direct_url`, if it is set.
+pub(super) fn of_direct_url(
+    settings: &DatabaseSettings,
+) -> Result<Option<PgConnectOptions>, DatabaseError> {
+    let Some(url) = &settings.direct_url else {
+        return Ok(None);
+    };
+    let found = password::find(
+        None,
+        settings.direct_password_file.as_deref(),
+        "database_direct_password",
+    )?;
+    secured(settings, parsed(url, "database.direct_url")?, found).map(Some)
+}
+
+fn parsed(url: &Secret, setting: &'static str) -> Result<PgConnectOptions, DatabaseError> {
+    PgConnectOptions::from_str(url.expose()).map_err(|error| DatabaseError::Url {
+        setting,
+        reason: error.to_string(),
+    })
+}
+
+fn secured(
+    settings: &DatabaseSettings,
+    mut options: PgConnectOptions,
+    password: Option<Secret>,
+) -> Result<PgConnectOptions, DatabaseError> {
+    match password {
+        Some(password) => options = options.password(password.expose()),
+        None if options.to_url_lossy().password().is_none() => password::check_pgpass()?,
+        None => {}
     }
     if let Some(mode) = settings.sslmode {
         options = options.ssl_mode(match mode {

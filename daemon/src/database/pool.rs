@@ -27,6 +27,21 @@ pub(super) fn owner(settings: &DatabaseSettings, options: PgConnectOptions) -> P
 pub(super) fn runtime(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
     let role: Arc<str> = settings.role.as_str().into();
     let statement_timeout = settings.statement_timeout_seconds.duration();
+    usual(settings)
+        .after_connect(move |connection, _| {
+            let role = role.clone();
+            Box::pin(async move { prepare(connection, &role, statement_timeout).await })
+        })
+        .connect_lazy_with(options)
+}
+
+/// The runtime's through a pooler in transaction mode. Nothing is set on a connection, which is another's a moment later: the user that logs in
+/// has the daemon's rights and time-outs by itself.
+pub(super) fn pooled(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
+    usual(settings).connect_lazy_with(options)
+}
+
+fn usual(settings: &DatabaseSettings) -> PgPoolOptions {
     let pre_ping = settings.pre_ping;
     PgPoolOptions::new()
         .max_connections(settings.max_connections)
@@ -43,11 +58,6 @@ pub(super) fn runtime(settings: &DatabaseSettings, options: PgConnectOptions) ->
                 Ok(true)
             })
         })
-        .after_connect(move |connection, _| {
-            let role = role.clone();
-            Box::pin(async move { prepare(connection, &role, statement_timeout).await })
-        })
-        .connect_lazy_with(options)
 }
 
 async fn prepare(

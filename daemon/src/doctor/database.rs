@@ -72,7 +72,11 @@ async fn look(
     }
     extensions(report, database).await?;
     pending(report, database).await;
-    role(report, settings, database).await?;
+    if settings.database.direct_url.is_none() {
+        role(report, settings, database).await?;
+    } else {
+        who_works(report, settings, database).await?;
+    }
     connections(report, settings, database).await
 }
 
@@ -159,6 +163,47 @@ async fn role(
             "database.role",
             format!("{role} does not exist yet"),
             "trainmaster migrate up",
+        ),
+    }
+    Ok(())
+}
+
+/// Who works and who owns are two users: the one must have the daemon's rights, and behind a pooler no other.
+async fn who_works(
+    report: &mut Report,
+    settings: &Settings,
+    database: &Database,
+) -> Result<(), sqlx::Error> {
+    let name = "database.role";
+    let role = &settings.database.role;
+    let found: Result<(String, bool, bool), _> = sqlx::query_as(
+        "SELECT session_user::text,
+                coalesce((SELECT pg_has_role(session_user, oid, 'USAGE') FROM pg_roles WHERE rolname = $1), false),
+                coalesce((SELECT pg_has_role(session_user, nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'log'), false)",
+    )
+    .bind(role)
+    .fetch_one(database.pool())
+    .await;
+    match found {
+        Ok((user, true, false)) => report.ok(
+            name,
+            format!("the daemon works as {user} with the rights of {role}, who can only append to the log"),
+        ),
+        Ok((user, true, true)) if settings.database.pooler.is_some() => report.warning(
+            name,
+            format!("behind the pooler the daemon works as {user}, who owns the log"),
+            "give database.url a user with fewer rights: ops/postgresql/create-roles makes trainmaster_app",
+        ),
+        Ok((user, true, true)) => report.ok(name, format!("the daemon works as {role}, logged in as {user}")),
+        Ok((user, false, _)) => report.warning(
+            name,
+            format!("{user}, who works, has not the rights of {role}"),
+            format!("trainmaster migrate up; then GRANT {role} TO {user}"),
+        ),
+        Err(error) => report.fail(
+            name,
+            format!("the user of database.url cannot work: {error}"),
+            "see whether the pooler runs, and that it knows the user (userlist.txt)",
         ),
     }
     Ok(())

@@ -173,3 +173,70 @@ async fn without_the_library_statements_are_empty_and_no_error() {
         .unwrap();
     assert!(rows.is_empty());
 }
+
+#[tokio::test]
+async fn the_doctor_looks_at_the_database_alone_and_changes_nothing() {
+    let world = World::new(&["shared_preload_libraries = 'pg_stat_statements'"]).await;
+    live(&world).await;
+    let source = trainmaster::config::Source {
+        environment: vec![(
+            "TRAINMASTER_DATABASE__URL".to_owned(),
+            world.database.url().to_owned(),
+        )],
+        ..Default::default()
+    };
+    let report = trainmaster::doctor::examine_database(&source).await;
+    let text = report.to_string();
+    assert!(!report.failed(), "{text}");
+    let outcome = |report: &trainmaster::doctor::Report, name: &str| {
+        report
+            .checks
+            .iter()
+            .find(|check| check.name == name)
+            .map(|check| check.outcome)
+    };
+    for name in [
+        "monitoring.role",
+        "monitoring.connections",
+        "monitoring.archiver",
+        "monitoring.outbox",
+        "monitoring.projections",
+        "monitoring.stray_rows",
+        "monitoring.slow_statements",
+        "database.disk",
+    ] {
+        assert!(
+            outcome(&report, name).is_some(),
+            "{name} is missing: {text}"
+        );
+    }
+    assert_eq!(
+        outcome(&report, "monitoring.projections"),
+        Some(trainmaster::doctor::Outcome::Ok),
+        "{text}"
+    );
+
+    // What is wrong is found, each under its name, with advice.
+    sqlx::raw_sql(
+        "UPDATE projection.offsets SET stopped_at = now(), stopped_because = 'an event of the future';
+         UPDATE log.outbox SET created_at = now() - interval '1 hour', not_before = NULL;
+         DROP OWNED BY trainmaster_monitor; DROP ROLE trainmaster_monitor",
+    )
+    .execute(&world.owner)
+    .await
+    .unwrap();
+    let report = trainmaster::doctor::examine_database(&source).await;
+    let text = report.to_string();
+    for (name, expected) in [
+        (
+            "monitoring.projections",
+            trainmaster::doctor::Outcome::Failed,
+        ),
+        ("monitoring.outbox", trainmaster::doctor::Outcome::Failed),
+        ("monitoring.role", trainmaster::doctor::Outcome::Warning),
+    ] {
+        assert_eq!(outcome(&report, name), Some(expected), "{name}: {text}");
+    }
+    assert!(report.failed());
+    assert!(text.contains("an event of the future"), "{text}");
+}

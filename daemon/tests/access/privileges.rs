@@ -9,9 +9,14 @@ const ROLES: [&str; 3] = ["trainmaster_daemon", "mistudio", "trainmaster_monitor
 fn allowed(role: &str, schema: &str, relation: &str) -> &'static str {
     match (role, schema, relation) {
         ("trainmaster_daemon", "log", "outbox") => "SIUD",
-        // Indexes and the like are no relations here; sequences are below.
-        ("trainmaster_daemon", "log", _) => "SI",
+        ("trainmaster_daemon", "log", "open_events" | "settled_commands" | "heads") => "SI",
+        (
+            "trainmaster_daemon",
+            "log",
+            "events" | "segments" | "closed_streams" | "closed_commands",
+        ) => "S",
         ("trainmaster_daemon", "dispatch" | "apalis", _) => "SIUD",
+        ("trainmaster_daemon", "recovery", _) => "S",
         ("trainmaster_daemon" | "mistudio" | "trainmaster_monitor", "mistudio", _) => "S",
         ("trainmaster_monitor", "monitoring", _) => "S",
         // The extension lets everybody see their own statements; what others' say takes pg_read_all_stats.
@@ -114,6 +119,7 @@ async fn functions_that_work_as_the_owner_are_called_by_those_they_are_for_alone
     // Changes that only the owner makes.
     for function in [
         "log.continue_after_restore()",
+        "log.close_segment()",
         "monitoring.admit()",
         "monitoring.tune_queue()",
         "monitoring.pg_stat_statements_reset(oid, oid, bigint)",

@@ -168,6 +168,36 @@ impl Cluster {
             .is_ok_and(|status| status.success())
     }
 
+    /// Restarts the server with files put into its data directory (`pg_hba.conf`, a certificate and its key) and further settings.
+    ///
+    /// # Panics
+    /// When it does not start; the message shows its log.
+    pub fn restart_with(&self, settings: &[&str], files: &[(&str, &[u8])]) {
+        use std::{io::Write, os::unix::fs::PermissionsExt};
+        self.stop();
+        for (name, content) in files {
+            let path = self.directory.join("data").join(name);
+            fs::write(&path, content).expect("cannot write a file of the cluster");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+                .and_then(|()| chown(&path, Some(self.account.uid), Some(self.account.gid)))
+                .expect("cannot hand a file to the server's account");
+        }
+        let mut configuration = File::options()
+            .append(true)
+            .open(self.directory.join("data/postgresql.auto.conf"))
+            .expect("cannot open the cluster's settings");
+        for setting in settings {
+            writeln!(configuration, "{setting}").expect("cannot write the cluster's settings");
+        }
+        self.boot();
+    }
+
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("server.log")).unwrap_or_default()
+    }
+
     /// Stops the server as a power cut would, without a checkpoint; every connection breaks.
     ///
     /// # Panics
