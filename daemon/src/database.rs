@@ -55,12 +55,16 @@ impl Database {
         Self::open(runtime, direct, pooler, database).await
     }
 
-    /// How to connect to the server of `database.url`.
+    /// How to connect to the server of `database.url` as the owner, past any pooler.
     ///
     /// # Errors
     /// No URL is set or it cannot be used.
     pub fn options_of(settings: &DatabaseSettings) -> Result<PgConnectOptions, DatabaseError> {
-        Ok(options::logged(options::of_url(settings)?))
+        let options = match options::of_direct_url(settings)? {
+            Some(options) => options,
+            None => options::of_url(settings)?,
+        };
+        Ok(options::logged(options))
     }
 
     /// Connects with these options; everything else is as in `settings`.
