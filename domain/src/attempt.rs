@@ -192,7 +192,7 @@ impl RetryPolicy {
 }
 
 /// What is known of the attempts at one piece of work.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
     /// The lease minted last; 0 before the first.
     pub lease: Lease,

@@ -148,7 +148,7 @@ pub enum DatasetRefusal {
 }
 
 /// A dataset, as its events tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dataset {
     status: DatasetStatus,
     /// The status that an error interrupted.
@@ -163,7 +163,7 @@ pub struct Dataset {
 }
 
 /// Tokens for a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct TokenizedFor {
     model: ModelId,
     path: String,

@@ -3,13 +3,15 @@
 use crate::{
     Task, dataset::DatasetEvent, extraction_template::ExtractionTemplateEvent,
     feature::FeatureEvent, job::JobEvent, model::ModelEvent, preset::PresetEvent,
-    training::TrainingEvent, training_template::TrainingTemplateEvent,
+    training::TrainingEvent, training_template::TrainingTemplateEvent, upcast,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A state machine that is a function of its stream: `decide` says which events a command causes, `evolve` applies one.
-pub trait Aggregate: Clone + Default + Send + 'static {
+///
+/// It can be written down, so that a long stream need not be read from its beginning; see [`FINGERPRINT`] for who may read it.
+pub trait Aggregate: Clone + Default + Serialize + DeserializeOwned + Send + 'static {
     /// Which streams hold it.
     const CATEGORY: Category;
     /// What can be asked of it.
@@ -43,6 +45,10 @@ pub trait Aggregate: Clone + Default + Send + 'static {
         Vec::new()
     }
 }
+
+/// What the code of the domain is. An aggregate's state that was written down is a function of events and of this code, and has no
+/// schema: other code does not read it.
+pub const FINGERPRINT: &str = env!("TRAINMASTER_DOMAIN_FINGERPRINT");
 
 /// An event that cannot follow the events before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -330,7 +336,7 @@ impl Event {
     /// The version of the payload's schema that this program writes.
     #[must_use]
     pub fn schema_version(&self) -> u16 {
-        schema_version(self.event_type())
+        upcast::newest(self.event_type())
     }
 
     /// The payload as JSON.
@@ -355,7 +361,7 @@ impl Event {
         found: u16,
         payload: serde_json::Value,
     ) -> Result<Self, DecodeError> {
-        let known = schema_version(event_type);
+        let known = upcast::newest(event_type);
         if found > known {
             return Err(DecodeError::Newer {
                 event_type: event_type.to_owned(),
@@ -363,7 +369,7 @@ impl Event {
                 known,
             });
         }
-        let tagged = serde_json::json!({ "type": event_type, "payload": upcast(event_type, found, payload) });
+        let tagged = serde_json::json!({ "type": event_type, "payload": upcast::upcast(event_type, found, payload) });
         match category {
             Category::Dataset => read(tagged).map(Self::Dataset),
             Category::Model => read(tagged).map(Self::Model),
@@ -417,19 +423,4 @@ impl Event {
 
 fn read<T: DeserializeOwned>(tagged: serde_json::Value) -> Result<T, serde_json::Error> {
     serde_json::from_value(tagged)
-}
-
-/// The newest schema version of each event type. A change of an event's JSON raises its number here and adds a step to
-/// [`upcast`].
-fn schema_version(event_type: &str) -> u16 {
-    match event_type {
-        // 2: what is to come from the hub has neither family nor quantization before it is here.
-        "ModelRegistered" => 2,
-        _ => 1,
-    }
-}
-
-/// Brings a payload of an older schema version to the newest.
-fn upcast(_event_type: &str, _found: u16, payload: serde_json::Value) -> serde_json::Value {
-    payload
 }

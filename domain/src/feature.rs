@@ -87,7 +87,7 @@ pub enum FeatureRefusal {
 }
 
 /// A feature, as people see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feature {
     labels: Labels,
     flags: Flags,

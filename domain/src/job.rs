@@ -19,7 +19,7 @@ use crate::{
     envelope::{IllegalTransition, WrongCategory},
     run::control::Request,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ids in a partition of `feature_activations`. Blocks of feature ids begin at multiples of it, so that no partition holds the features
 /// of two trainings.
@@ -29,7 +29,7 @@ pub const FEATURES_PER_PARTITION: i64 = 1_000;
 pub const MAX_PROMPT_BYTES: usize = 64 * 1024;
 
 /// The status of a job, and `Absent` before the first event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Nothing has happened.
@@ -121,7 +121,7 @@ pub enum JobRefusal {
 }
 
 /// A job, as its events tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     status: JobStatus,
     work: Option<JobWork>,

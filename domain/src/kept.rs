@@ -6,7 +6,7 @@ use crate::{
     envelope::{IllegalTransition, WrongCategory},
     hyperparameters::InvalidHyperparameter,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 /// The longest name, in characters.
@@ -109,7 +109,7 @@ pub enum KeptRefusal {
 }
 
 /// Something that is kept, as its events tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Kept<D> {
     /// Nothing has happened.
     #[default]

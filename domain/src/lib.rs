@@ -18,7 +18,10 @@ pub mod run;
 pub mod task;
 pub mod training;
 pub mod training_template;
+mod upcast;
 
-pub use envelope::{Aggregate, Category, Event, Metadata, Position, RecordedEvent, StreamId};
+pub use envelope::{
+    Aggregate, Category, Event, FINGERPRINT, Metadata, Position, RecordedEvent, StreamId,
+};
 pub use lease::Lease;
 pub use task::Task;

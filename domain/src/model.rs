@@ -147,7 +147,7 @@ pub enum ModelRefusal {
 }
 
 /// A model, as its events tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     status: ModelStatus,
     /// The status that an error interrupted.

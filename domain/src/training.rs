@@ -48,7 +48,7 @@ impl EncoderType {
 }
 
 /// The status of a training, as the tables hold it, and `Absent` before the first event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainingStatus {
     /// Nothing has happened.
@@ -115,7 +115,7 @@ impl TrainingStatus {
 }
 
 /// A checkpoint that can be gone on from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Its id.
     pub id: CheckpointId,
@@ -128,7 +128,7 @@ pub struct Checkpoint {
 }
 
 /// A checkpoint whose files are kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptCheckpoint {
     /// Its id.
     pub id: CheckpointId,
@@ -143,7 +143,7 @@ pub struct KeptCheckpoint {
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     /// Whose activations.
     pub model_id: ModelId,
@@ -158,7 +158,7 @@ pub struct Definition {
 }
 
 /// A training, as its events tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     status: TrainingStatus,
     definition: Option<Definition>,

@@ -5,6 +5,8 @@
 pub mod jobs;
 #[path = "kept.rs"]
 pub mod kept;
+#[path = "shapes.rs"]
+pub mod shapes;
 
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
