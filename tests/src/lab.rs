@@ -79,6 +79,11 @@ impl Lab {
         &self.pool
     }
 
+    /// The address of the lab's database.
+    pub fn database_url(&self) -> &str {
+        self.database.url()
+    }
+
     /// The state directory.
     pub fn state(&self) -> &Path {
         self.state.path()
