@@ -20,6 +20,7 @@ mod head;
 mod heads;
 mod read;
 mod row;
+mod snapshot;
 mod states;
 mod verify;
 
@@ -46,6 +47,7 @@ pub struct Log {
     left: Arc<watch::Sender<u64>>,
     doubted: Arc<watch::Sender<u64>>,
     verifying: Arc<tokio::sync::Mutex<()>>,
+    uses_snapshots: bool,
 }
 
 impl Log {
@@ -61,6 +63,7 @@ impl Log {
             left: Arc::new(watch::Sender::new(0)),
             doubted: Arc::new(watch::Sender::new(0)),
             verifying: Arc::default(),
+            uses_snapshots: true,
         }
     }
 

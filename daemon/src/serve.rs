@@ -47,6 +47,9 @@ const LATEST_BEAT: Duration = Duration::from_secs(5);
 /// How often it is noted how far the log's streams have got, while there is something new.
 const HEADS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether long streams need new snapshots, while there is something new.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Runs the daemon with the settings of `source` until it is told to end.
 ///
 /// # Errors
@@ -309,6 +312,14 @@ fn components(
         let shutdown = finish.clone();
         components.spawn(async move {
             retention.keep_pruning(interval, shutdown).await;
+            Ok(())
+        });
+    }
+    {
+        let shutdown = finish.clone();
+        let log = log.clone();
+        components.spawn(async move {
+            log.keep_taking_snapshots(SNAPSHOT_INTERVAL, shutdown).await;
             Ok(())
         });
     }

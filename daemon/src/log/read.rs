@@ -130,7 +130,7 @@ impl Log {
         self.read_closed_stream(stream, after, limit).await
     }
 
-    /// An aggregate as it is now. Reads those of its events that were not read lately.
+    /// An aggregate as it is now. Reads those of its events that were not read lately, of a long stream those after its last snapshot.
     ///
     /// # Errors
     /// [`LogError`].
@@ -138,9 +138,19 @@ impl Log {
         let stream = StreamId::new(A::CATEGORY, id);
         let mut loaded = self.states.newest::<A>(&stream);
         let known = loaded.version;
+        let mut written_down = 0;
         loop {
             let page = self.read_stream(&stream, loaded.version, PAGE).await?;
             let is_last = page.len() < PAGE;
+            if !is_last && loaded.version == 0 {
+                // A long one, of which nothing is known: somebody may have read it before.
+                let begun = page.last().map_or(0, |recorded| recorded.version);
+                if let Some(snapshot) = self.snapshot(&stream, begun).await {
+                    written_down = snapshot.version;
+                    loaded = snapshot;
+                    continue;
+                }
+            }
             for recorded in page {
                 let version = recorded.version;
                 let event = A::Event::try_from(recorded.event).map_err(|_| LogError::Foreign {
@@ -158,6 +168,7 @@ impl Log {
         }
         if loaded.version > known {
             self.states.keep(&stream, loaded.clone());
+            self.states.taken(&stream, written_down);
         }
         Ok(loaded)
     }

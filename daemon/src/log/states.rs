@@ -4,6 +4,7 @@
 //! Events never change, so a state at a version is right for ever; whoever uses one reads on from its version.
 
 use super::Loaded;
+use serde_json::Value;
 use std::{
     any::Any,
     collections::HashMap,
@@ -31,6 +32,22 @@ struct Entry {
     loaded: Box<dyn Any + Send>,
     version: u64,
     last_use: u64,
+    /// The version that is written down; 0 when none is.
+    taken: u64,
+    /// The state as JSON.
+    write: fn(&(dyn Any + Send)) -> Option<Value>,
+}
+
+/// A state that is worth writing down.
+pub(super) struct Due {
+    pub(super) stream: StreamId,
+    pub(super) version: u64,
+    pub(super) state: Value,
+}
+
+fn write<A: Aggregate>(loaded: &(dyn Any + Send)) -> Option<Value> {
+    let loaded = loaded.downcast_ref::<Loaded<A>>()?;
+    serde_json::to_value(&loaded.state).ok()
 }
 
 impl States {
@@ -57,10 +74,12 @@ impl States {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.uses += 1;
         let now = entries.uses;
-        let known = entries.by_stream.get(stream).map(|entry| entry.version);
-        if known.is_some_and(|known| known >= loaded.version) {
+        let known = entries.by_stream.get(stream);
+        if known.is_some_and(|known| known.version >= loaded.version) {
             return;
         }
+        let taken = known.map_or(0, |known| known.taken);
+        let known = known.map(|known| known.version);
         if known.is_none() && entries.by_stream.len() >= CAPACITY {
             let oldest = entries
                 .by_stream
@@ -77,8 +96,36 @@ impl States {
                 version: loaded.version,
                 loaded: Box::new(loaded),
                 last_use: now,
+                taken,
+                write: write::<A>,
             },
         );
+    }
+
+    /// The states that have grown by `every` events since they were written down.
+    pub(super) fn due(&self, every: u64) -> Vec<Due> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = |entry: &Entry| entry.version >= entry.taken.saturating_add(every);
+        entries
+            .by_stream
+            .iter()
+            .filter(|(_, entry)| is_due(entry))
+            .filter_map(|(stream, entry)| {
+                Some(Due {
+                    stream: stream.clone(),
+                    version: entry.version,
+                    state: (entry.write)(entry.loaded.as_ref())?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that a state is written down.
+    pub(super) fn taken(&self, stream: &StreamId, version: u64) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.by_stream.get_mut(stream) {
+            entry.taken = entry.taken.max(version);
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) const SETS: &[Set] = &[
         8 "0008_segments",
         9 "0009_archive",
     ),
+    set!("snapshot":
+        1 "0001_states",
+    ),
     set!("projection":
         1 "0001_offsets",
         2 "0002_artifacts",

@@ -8,4 +8,5 @@ mod fixture;
 mod migrations;
 mod order;
 mod restore;
+mod snapshots;
 mod verify;

@@ -1,0 +1,2 @@
+DROP TABLE snapshot.states;
+DROP SCHEMA snapshot;
