@@ -8,6 +8,8 @@ mod artifact;
 mod copy;
 mod error;
 mod fold;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod mistudio;
 mod projection;
 mod read_model;

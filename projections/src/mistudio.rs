@@ -3,8 +3,8 @@
 mod checkpoints;
 mod datasets;
 mod extraction_templates;
-mod feature_activations;
-mod features;
+pub(crate) mod feature_activations;
+pub(crate) mod features;
 mod models;
 mod removal;
 mod steering_presets;

@@ -8,7 +8,7 @@
 //! Ids are counted over the rows of all artifacts, imported or not. Examples of features that the artifact says nothing of stay.
 
 mod partitions;
-mod rows;
+pub(crate) mod rows;
 mod stage;
 
 use super::{READ_MODEL, features};

@@ -5,7 +5,7 @@
 //! unless a person has named or marked it. A feature keeps its id, whichever block a later extraction brings.
 
 mod found;
-mod rows;
+pub(crate) mod rows;
 mod said;
 
 pub(super) use said::apply as say;
@@ -26,7 +26,7 @@ use trainmaster_domain::{
 
 pub(super) const TABLE: &str = "features";
 
-const COLUMNS: &[(&str, Type)] = &[
+pub(crate) const COLUMNS: &[(&str, Type)] = &[
     ("neuron_index", Type::INT32),
     ("layer", Type::INT32),
     ("activation_frequency", Type::DOUBLE),

@@ -17,7 +17,7 @@ const PIECE_BYTES: usize = 4 << 20;
 pub(super) const WRITTEN: &str = "id, feature_id, dataset_sample_id, sample_index, tokens, activations, max_activation, \
                                   context_before, context_after, created_at";
 
-pub(super) const COLUMNS: &[(&str, Type)] = &[
+pub(crate) const COLUMNS: &[(&str, Type)] = &[
     ("neuron_index", Type::INT32),
     ("dataset_sample_id", Type::BYTE_ARRAY),
     ("sample_index", Type::INT32),
@@ -29,14 +29,14 @@ pub(super) const COLUMNS: &[(&str, Type)] = &[
 ];
 
 /// Rows of one partition.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// The first feature id of the partition.
     pub(super) partition: i64,
     pub(super) rows: Rows,
 }
 
 /// Gives rows their ids and encodes them.
-pub(super) struct Encode {
+pub(crate) struct Encode {
     /// The features of the training, by latent.
     features: HashMap<i32, i64>,
     next_id: i64,
@@ -47,7 +47,7 @@ pub(super) struct Encode {
 }
 
 impl Encode {
-    pub(super) fn new(
+    pub(crate) fn new(
         features: HashMap<i32, i64>,
         latents: i64,
         first_id: i64,

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A latent that is a feature.
-pub(super) struct Latent {
+pub(crate) struct Latent {
     pub(super) neuron_index: i32,
     pub(super) layer: i32,
     pub(super) activation_frequency: f64,
@@ -17,13 +17,13 @@ pub(super) struct Latent {
 }
 
 /// Checks that latents are those of a block, each once.
-pub(super) struct InBlock {
+pub(crate) struct InBlock {
     latents: i64,
     next: i64,
 }
 
 impl InBlock {
-    pub(super) const fn new(latents: i64) -> Self {
+    pub(crate) const fn new(latents: i64) -> Self {
         Self { latents, next: 0 }
     }
 }

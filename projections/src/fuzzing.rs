@@ -1,0 +1,54 @@
+//! Where a fuzzer reaches the reading of artifacts. Compiled by `cargo fuzz` and by this crate's own tests only.
+
+use crate::{
+    artifact::{Cut, Reading},
+    mistudio::{feature_activations, features},
+};
+use chrono::DateTime;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use trainmaster_domain::run::journal::Artifact;
+
+/// Latents of the training that the artifacts are said to be of.
+const LATENTS: i32 = 64;
+
+/// Reads a file as both kinds of artifact, for as many rows as the reader finds. What `bytes` are is what the event says.
+pub fn read(path: &Path, bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let Ok(runtime) = runtime else {
+        return;
+    };
+    for rows in [0, 1, 2, 3, 64] {
+        let artifact = Artifact {
+            path: path.to_string_lossy().into_owned(),
+            sha256: format!("{:x}", Sha256::digest(bytes)),
+            size_bytes: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+            rows,
+        };
+        runtime.block_on(async {
+            all(Reading::begin(
+                &artifact,
+                features::COLUMNS,
+                features::rows::InBlock::new(LATENTS.into()),
+            ))
+            .await;
+            let ids = (0..LATENTS).map(|latent| (latent, latent.into())).collect();
+            let encode = feature_activations::rows::Encode::new(
+                ids,
+                LATENTS.into(),
+                1,
+                DateTime::UNIX_EPOCH,
+            );
+            all(Reading::begin(
+                &artifact,
+                feature_activations::rows::COLUMNS,
+                encode,
+            ))
+            .await;
+        });
+    }
+}
+
+async fn all<T: Send + 'static>(mut reading: Reading<T>) {
+    while let Ok(Some(_)) = reading.next().await {}
+}
