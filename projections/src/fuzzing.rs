@@ -52,3 +52,22 @@ pub fn read(path: &Path, bytes: &[u8]) {
 async fn all<T: Send + 'static>(mut reading: Reading<T>) {
     while let Ok(Some(_)) = reading.next().await {}
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may")]
+
+    use super::*;
+
+    #[test]
+    fn the_corpus_is_replayed() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/artifact");
+        let mut inputs = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let path = entry.unwrap().path();
+            read(&path, &std::fs::read(&path).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs >= 2);
+    }
+}

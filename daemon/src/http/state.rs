@@ -117,6 +117,16 @@ impl AppState {
         let Some(position) = position else {
             return Ok(());
         };
+        // What never happened would be waited for in vain.
+        if !self.log().reaches(position).await? {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_position",
+                format!(
+                    "the log does not reach {position} yet; give a position that an answer or an event has shown"
+                ),
+            ));
+        }
         if self.wait_for(position, Duration::from_secs(10)).await {
             Ok(())
         } else {

@@ -196,6 +196,22 @@ impl Log {
         .map_err(LogError::database(attempt()))
     }
 
+    /// Whether an event stands at a position or after it, be it one that readers must still wait for.
+    ///
+    /// # Errors
+    /// [`LogError::Database`].
+    pub async fn reaches(&self, position: Position) -> Result<bool, LogError> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM log.events WHERE (transaction_id, sequence) >= ($1, $2)) \
+             OR EXISTS (SELECT FROM log.segments WHERE (last_transaction_id, last_sequence) >= ($1, $2))",
+        )
+        .bind(transaction(position))
+        .bind(position.sequence)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(LogError::database(format!("see whether the log reaches {position}")))
+    }
+
     /// The last position that a reader may see now; [`Position::START`] when there is none.
     ///
     /// # Errors

@@ -45,6 +45,10 @@ async fn queries_that_cannot_be_are_named() {
         ("/v1/datasets?after=1.%00", "invalid_query"),
         ("/v1/datasets?colour=red", "invalid_query"),
         ("/v1/datasets?at_least=soon", "invalid_query"),
+        (
+            "/v1/datasets?at_least=9223372036854775807-1",
+            "invalid_position",
+        ),
         ("/v1/models?status=paused", "invalid_query"),
         ("/v1/models/%00", "invalid_id"),
         ("/v1/models/%0A", "invalid_id"),
