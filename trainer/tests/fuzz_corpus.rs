@@ -1,29 +1,24 @@
-//! Files of language models that were found by fuzzing, or given to it to begin with, replayed: see `ops/fuzz`.
+//! Files of language models that were found by fuzzing, or given to it to begin with, and some seconds of others like them: see `ops/fuzz`.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "../../fuzz/src/model.rs"]
 mod model;
+#[path = "../../fuzz/src/mutate.rs"]
+mod mutate;
 
 use std::path::Path;
 
-fn replay(target: &str, run: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../fuzz/corpus")
-        .join(target);
-    let mut inputs = 0;
-    for entry in std::fs::read_dir(corpus).unwrap() {
-        run(&std::fs::read(entry.unwrap().path()).unwrap());
-        inputs += 1;
-    }
-    assert!(inputs >= 2, "{target}: {inputs} inputs");
+fn campaign(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    assert!(mutate::campaign(&corpus.join(target), run) > 10);
 }
 
 #[test]
 fn gguf() {
-    replay("gguf", model::gguf);
+    campaign("gguf", model::gguf);
 }
 
 #[test]
 fn safetensors() {
-    replay("safetensors", model::safetensors);
+    campaign("safetensors", model::safetensors);
 }
