@@ -12,7 +12,7 @@ async fn empty() -> PgPool {
 async fn described(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         "SELECT format('%s %s %s', c.relkind, c.oid::regclass, string_agg(concat_ws(' ', a.attname, a.atttypid::regtype, a.attnotnull), ', ' ORDER BY a.attnum)) \
-         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          WHERE n.nspname !~ '^(pg_|information_schema$|migrations$)' GROUP BY c.oid, c.relkind \
          UNION ALL SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
          JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^(pg_|information_schema$|migrations$)' \
@@ -85,7 +85,8 @@ async fn every_migration_can_be_taken_back_and_applied_again_twice() {
                 }
                 let before = described(&pool).await;
                 let reverted = migrate::down(&pool, set, number as i32).await.unwrap();
-                assert_eq!(reverted, names[number..], "of {set}");
+                let newest_first: Vec<_> = names[number..].iter().rev().cloned().collect();
+                assert_eq!(reverted, newest_first, "of {set}");
                 let after = described(&pool).await;
                 assert_ne!(after, before, "{reverted:?} took nothing back");
                 steps.push(after);

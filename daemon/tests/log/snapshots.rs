@@ -148,7 +148,7 @@ async fn append(pool: &PgPool, after: u64, events: &[TrainingEvent]) {
         .map(|event| (event.event_type().to_owned(), event.payload().unwrap()))
         .unzip();
     sqlx::query(
-        "INSERT INTO log.events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload) \
+        "INSERT INTO log.open_events (version, schema_version, ordinal, category, stream_id, type, command_id, correlation_id, actor, payload) \
          SELECT $1 + n, 1, 1, 'training', $2, type, format('%s %s', $2, $1 + n), 'c', 'test', payload \
          FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, payload, n) ORDER BY n",
     )
