@@ -69,7 +69,7 @@ impl Log {
             return Ok(None);
         }
         if !row.try_get::<bool, _>("stands")? {
-            warn!(%stream, "its snapshot stands on an event that is not in the log: it is read from its beginning");
+            warn!(%stream, "its snapshot stands on an event that is not in the database, or is another there: it is read from its beginning");
             return Ok(None);
         }
         let version: i64 = row.try_get("version")?;
