@@ -15,7 +15,8 @@ use trainmaster::{
     log::{Executed, Log},
 };
 use trainmaster_domain::{
-    Metadata, RecordedEvent, StreamId, dataset::Dataset, model::Model, training::Training,
+    Metadata, RecordedEvent, StreamId, dataset::Dataset, extraction_template, feature, job,
+    model::Model, preset, training::Training, training_template,
 };
 use trainmaster_tests::history::{Command, History};
 
@@ -101,15 +102,25 @@ pub fn archiver(log: &Log, directory: &Path) -> Archiver {
 }
 
 pub async fn execute(log: &Log, command: Command, metadata: Metadata) -> Executed {
+    macro_rules! execute {
+        ($aggregate:ty, $id:ident, $command:ident) => {
+            log.execute::<$aggregate>(&$id, $command, metadata)
+                .await
+                .unwrap()
+        };
+    }
     match command {
-        Command::Dataset(id, command) => log
-            .execute::<Dataset>(&id, command, metadata)
-            .await
-            .unwrap(),
-        Command::Model(id, command) => log.execute::<Model>(&id, command, metadata).await.unwrap(),
-        Command::Training(id, command) => log
-            .execute::<Training>(&id, command, metadata)
-            .await
-            .unwrap(),
+        Command::Dataset(id, command) => execute!(Dataset, id, command),
+        Command::Model(id, command) => execute!(Model, id, command),
+        Command::Training(id, command) => execute!(Training, id, command),
+        Command::Job(id, command) => execute!(job::Job, id, command),
+        Command::Feature(id, command) => execute!(feature::Feature, id, command),
+        Command::Preset(id, command) => execute!(preset::KeptPreset, id, command),
+        Command::TrainingTemplate(id, command) => {
+            execute!(training_template::KeptTrainingTemplate, id, command)
+        }
+        Command::ExtractionTemplate(id, command) => {
+            execute!(extraction_template::KeptExtractionTemplate, id, command)
+        }
     }
 }
