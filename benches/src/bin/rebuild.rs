@@ -128,9 +128,9 @@ async fn measure(events: i64, steps: i32) -> Result<Measured> {
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM log.events")
         .fetch_one(&pool)
         .await?;
-    sqlx::raw_sql("VACUUM ANALYZE log.events; CHECKPOINT")
-        .execute(&pool)
-        .await?;
+    for statement in ["VACUUM ANALYZE log.events", "CHECKPOINT"] {
+        sqlx::raw_sql(statement).execute(&pool).await?;
+    }
 
     let peer = by_sql(&pool, "peer", false).await?;
     let peer_hash = hashes(&pool, "peer").await?;
