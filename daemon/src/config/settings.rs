@@ -136,7 +136,7 @@ section! {
         /// A run that ends this often in a row without getting further is given up.
         max_crashes: u32 = 5;
         /// The wait before the second attempt; it doubles with each further one.
-        retry_delay_seconds: Seconds = Seconds::new(2);
+        retry_delay_seconds: Seconds = Seconds::new(1);
         /// The longest wait before an attempt.
         retry_delay_max_seconds: Seconds = Seconds::new(300);
     }
