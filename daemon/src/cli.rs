@@ -15,6 +15,7 @@ mod format;
 mod generate;
 mod jobs;
 mod kept;
+mod log_head;
 mod log_segments;
 mod log_verify;
 mod maintenance;
@@ -36,6 +37,7 @@ mod watch;
 pub use arguments::{Cli, Command, ServerArguments};
 
 use crate::queries::{ExtractionTemplate, Preset, TrainingTemplate};
+use arguments::log::LogCommand;
 use clap::Parser;
 use failure::Failure;
 use output::Output;
@@ -116,13 +118,14 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Retention(command) => retention::run(&client, command, output).await,
             Command::Events(arguments) => events::events(&client, arguments, output).await,
             Command::Projections(command) => projections::run(&client, command, output).await,
-            Command::Log(arguments::LogCommand::Verify) => {
-                log_verify::verify(&client, output).await
+            Command::Log(LogCommand::Verify(arguments)) => {
+                log_verify::verify(&client, arguments, output).await
             }
-            Command::Log(arguments::LogCommand::Segments) => {
+            Command::Log(LogCommand::Head { out }) => log_head::head(&client, out, output).await,
+            Command::Log(LogCommand::Segments) => {
                 log_segments::list(&client, output).await
             }
-            Command::Log(arguments::LogCommand::Archive(arguments)) => {
+            Command::Log(LogCommand::Archive(arguments)) => {
                 log_segments::archive(&client, arguments, output).await
             }
             Command::Serve(_)

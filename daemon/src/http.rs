@@ -23,6 +23,7 @@ mod kept;
 mod limits;
 mod listener;
 mod log_segments;
+mod log_head;
 mod log_verify;
 mod long_running;
 mod metrics;
@@ -117,6 +118,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(log_verify::verify))
         .routes(routes!(log_segments::list))
         .routes(routes!(log_segments::archive))
+        .routes(routes!(log_head::get))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::database))

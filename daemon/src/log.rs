@@ -27,8 +27,11 @@ mod verify;
 pub use error::{ExecuteError, LogError};
 pub use execute::Executed;
 pub use guard::Barrier;
+pub use head::{ExportError, Head, HeadExport, HeadKey, HeadKeyError, InvalidHead};
 pub use read::Loaded;
-pub use verify::{Fault, Finding, Verified, VerifyError};
+pub use verify::{
+    ArtifactFault, Artifacts, Fault, Finding, HeadFault, Verified, VerifyError, VerifyOptions,
+};
 
 use crate::archive::Archive;
 use chrono::{DateTime, Utc};

@@ -315,6 +315,13 @@ fn components(
             Ok(())
         });
     }
+    if let Some(export) = interface::head_export(settings) {
+        let (log, shutdown) = (log.clone(), finish.clone());
+        components.spawn(async move {
+            export.keep_exporting(log, shutdown).await;
+            Ok(())
+        });
+    }
     {
         let shutdown = finish.clone();
         let log = log.clone();

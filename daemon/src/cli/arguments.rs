@@ -6,6 +6,7 @@ mod doctor;
 mod features;
 pub mod generate;
 pub mod kept;
+pub mod log;
 
 pub use archive::ArchiveArguments;
 pub use doctor::DoctorArguments;
@@ -154,7 +155,7 @@ pub enum Command {
     Projections(ProjectionsCommand),
     /// The log itself
     #[command(subcommand)]
-    Log(LogCommand),
+    Log(log::LogCommand),
 }
 
 /// Settings of the server's own commands.
@@ -538,17 +539,6 @@ pub enum ProjectionsCommand {
         #[arg(default_value = "mistudio")]
         read_model: String,
     },
-}
-
-/// The log itself.
-#[derive(Debug, Subcommand)]
-pub enum LogCommand {
-    /// Check every event's hash and place
-    Verify,
-    /// List the parts of the log: which are in the database, and which in files
-    Segments,
-    /// Take old events out of the database, into compressed files
-    Archive(ArchiveArguments),
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -235,6 +235,20 @@ section! {
 }
 
 section! {
+    /// How far the log had got, signed, for others to take away: with such a file, `trainmaster log verify --head` finds what a log
+    /// that was truncated or set back cannot tell by itself.
+    [heads] HeadSettings {
+        /// Where the files go; best where the daemon's user cannot remove them later, such as a directory that is copied away. Unset: heads/ in
+        /// the state directory.
+        directory: Option<PathBuf> = None;
+        /// How often a file is written while there is something new; 0: never.
+        interval_minutes: u32 = 60;
+        /// This many files stay, the newest.
+        keep: u32 = 200;
+    }
+}
+
+section! {
     /// What the daemon writes to standard error. Traces and metrics follow the OTEL_* variables of OpenTelemetry instead.
     [log] LogSettings {
         /// error, warn, info, debug or trace, or directives such as "info,trainmaster::dispatch=debug". Also $LOG_LEVEL.
@@ -280,6 +294,8 @@ pub struct Settings {
     pub backup: BackupSettings,
     /// `[archive]`
     pub archive: ArchiveSettings,
+    /// `[heads]`
+    pub heads: HeadSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[shutdown]`
@@ -332,6 +348,7 @@ impl Settings {
         ),
         ("backup", BackupSettings::ABOUT, BackupSettings::FIELDS),
         ("archive", ArchiveSettings::ABOUT, ArchiveSettings::FIELDS),
+        ("heads", HeadSettings::ABOUT, HeadSettings::FIELDS),
         ("log", LogSettings::ABOUT, LogSettings::FIELDS),
         (
             "shutdown",
@@ -363,6 +380,7 @@ impl Settings {
             self.retention.shown(),
             self.backup.shown(),
             self.archive.shown(),
+            self.heads.shown(),
             self.log.shown(),
             self.shutdown.shown(),
         ]

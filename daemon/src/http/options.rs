@@ -27,6 +27,8 @@ pub struct HttpOptions {
     pub poll: Duration,
     /// Where texts that come in requests are kept, a directory a dataset; none: such requests are refused.
     pub datasets_directory: Option<PathBuf>,
+    /// The key that signs the log's head; none: it is not signed.
+    pub head_key: Option<PathBuf>,
     /// What is kept how long.
     pub retention: Policy,
     /// Where and when segments of the log leave the database; none: they do not.
@@ -46,6 +48,7 @@ impl Default for HttpOptions {
             wait: Duration::from_secs(2),
             poll: Duration::from_secs(2),
             datasets_directory: None,
+            head_key: None,
             retention: Policy::default(),
             archive: None,
         }

@@ -6,10 +6,14 @@
 //! commands that were settled at a later version; what was removed from the end before it was noted cannot be seen, nor that the whole
 //! database was set back. The hashes are computed here once more, by other code than the database's.
 //!
+//! [`VerifyOptions::head`] tells that, too, and [`artifacts`] looks at the files that events name.
+//!
 //! The log is looked at a segment at a time, a segment in parts, two parts at once, each row by row as it comes from the index. Of
 //! each stream of a segment its two ends are put aside on disk, and compared at the end ([`join`]). Memory: about 40 MB, however long
 //! the log is.
 
+mod against_head;
+mod artifacts;
 mod aside;
 mod copy;
 mod file;
@@ -23,10 +27,13 @@ mod settled;
 mod stretch;
 mod table;
 
+pub(in crate::log) use against_head::AgainstHead;
+pub use against_head::HeadFault;
+pub use artifacts::{ArtifactFault, Artifacts};
 pub use finding::{Fault, Finding, VerifyError};
 pub(in crate::log) use row::{Row, Rows};
 
-use super::Log;
+use super::{Head, Log};
 use crate::progress::Progress;
 use aside::Aside;
 use join::Joined;
@@ -34,15 +41,17 @@ use noted::Note;
 use progress::Verifying;
 use sqlx::PgConnection;
 use std::{
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 use table::{Bounds, Part};
 use tokio::sync::{mpsc, watch};
 use tracing::instrument;
+use trainmaster_domain::Position;
 
 /// A log without fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     /// Events that were looked at.
     pub events: u64,
@@ -52,6 +61,21 @@ pub struct Verified {
     pub heads: u64,
     /// Commands that caused nothing, none of which contradicts the log.
     pub settled_commands: u64,
+    /// What became of the files that events name; none: they were not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<Artifacts>,
+    /// The position of the head that the log was found to contain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains_head: Option<Position>,
+}
+
+/// What to look at beyond the events themselves.
+#[derive(Clone, Debug, Default)]
+pub struct VerifyOptions {
+    /// A head that the log must contain.
+    pub head: Option<Head>,
+    /// Look at the files that events name. The state directory's `datasets`: text below it is trainmaster's own.
+    pub artifacts: Option<PathBuf>,
 }
 
 /// Where events of a range of transactions are. Segments come in the order of their transactions, which do not overlap.
@@ -79,26 +103,31 @@ impl Log {
     /// # Errors
     /// [`VerifyError::Broken`] names the first faulty row.
     pub async fn verify(&self) -> Result<Verified, VerifyError> {
-        self.verify_telling(&watch::Sender::default()).await
+        self.verify_with(VerifyOptions::default(), &watch::Sender::default())
+            .await
     }
 
-    /// As [`Self::verify`], telling how far it is.
+    /// As [`Self::verify`], looking at more and telling how far it is. Files that are not as they were are no error: [`Verified`] names them.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and [`VerifyError::Head`] when the log is not the one of which the head speaks.
     #[instrument(name = "log.verify", skip_all)]
-    pub async fn verify_telling(
+    pub async fn verify_with(
         &self,
+        options: VerifyOptions,
         progress: &watch::Sender<Progress>,
     ) -> Result<Verified, VerifyError> {
         // One at a time is enough for the database.
         let _turn = self.verifying.lock().await;
         let (mut connection, snapshot) = table::snapshot(&self.pool).await?;
         let total = table::estimate(&mut connection).await?;
-        let verifying = Verifying::new(progress, total.unsigned_abs(), None);
-        let mut verified = Verified::default();
-        let mut stretches = Aside::default();
-        let mut lost = None;
+        let up_to = options.head.as_ref().map(|head| {
+            let transaction = i64::try_from(head.position.transaction).unwrap_or(i64::MAX);
+            (transaction, head.position.sequence)
+        });
+        let with_artifacts = options.artifacts.is_some();
+        let verifying = Verifying::new(progress, total.unsigned_abs(), up_to, with_artifacts);
+        let mut found = part::Checked::default();
         for (n, segment) in (0..).zip(table::segments(&mut connection, total).await?) {
             let checked = match segment {
                 Segment::Table { bounds, events } => {
@@ -117,28 +146,54 @@ impl Log {
                     .await?
                 }
             };
-            verified.events += checked.events;
-            verified.heads += checked.notes;
-            stretches
-                .append(checked.stretches)
-                .map_err(VerifyError::Aside)?;
-            if checked.lost.is_some() {
-                lost = checked.lost;
+            found.add(checked)?;
+            if found.lost.is_some() {
                 break;
             }
         }
-        let settled = match &lost {
+        let settled = match &found.lost {
             None => settled::collect(&mut connection).await?,
             Some(_) => Aside::default(),
         };
+        drop(connection);
+        let part::Checked {
+            events,
+            notes,
+            stretches,
+            artifacts: named,
+            last_before_head,
+            lost,
+        } = found;
         let joined = blocking(move || join::join(stretches, settled, lost.as_ref())).await?;
         let Joined {
-            streams, settled, ..
+            streams,
+            settled: settled_commands,
+            at_head,
         } = joined;
-        verified.streams = streams;
-        verified.settled_commands = settled;
-        verifying.finish(verified.events);
-        Ok(verified)
+        verifying.finish(events);
+        if let Some(head) = &options.head {
+            let last = Position {
+                transaction: last_before_head.0.unsigned_abs(),
+                sequence: last_before_head.1,
+            };
+            AgainstHead::compare(head, last, at_head.finish())?;
+        }
+        let artifacts = match options.artifacts {
+            None => None,
+            Some(datasets) => {
+                let checked =
+                    blocking(move || artifacts::check(named, &datasets, &verifying)).await?;
+                Some(self.without_pruned(checked).await?)
+            }
+        };
+        Ok(Verified {
+            events,
+            streams,
+            heads: notes,
+            settled_commands,
+            artifacts,
+            contains_head: options.head.map(|head| head.position),
+        })
     }
 
     /// Looks at the parts of a segment that is in the table, on this connection and another one, where one is to be had.
@@ -203,18 +258,13 @@ impl Work {
     }
 
     fn put(&mut self, n: usize, outcome: Result<part::Checked, VerifyError>) {
-        let merged = outcome.and_then(|checked| {
-            self.checked.events += checked.events;
-            self.checked.notes += checked.notes;
-            if let Some(note) = checked.lost
+        let merged = outcome.and_then(|mut checked| {
+            if let Some(note) = checked.lost.take()
                 && n < self.end()
             {
                 self.lost = Some((n, note));
             }
-            self.checked
-                .stretches
-                .append(checked.stretches)
-                .map_err(VerifyError::Aside)
+            self.checked.add(checked)
         });
         if let Err(error) = merged
             && n < self.end()

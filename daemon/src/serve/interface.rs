@@ -4,10 +4,11 @@ use crate::{
     archive::ArchiverOptions,
     config::Settings,
     http::{HttpOptions, ListenError, Listener, Token},
+    log::HeadExport,
     retention::Policy,
     state_directory::make_private,
 };
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Listens wherever the settings say; what cannot be listened on ends the daemon.
 pub(super) async fn listen(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
@@ -39,6 +40,7 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
         max_body_bytes: usize::try_from(settings.http.max_body_bytes).unwrap_or(usize::MAX),
         request_timeout: settings.http.request_timeout_seconds.duration(),
         datasets_directory: Some(settings.state_directory().join("datasets")),
+        head_key: Some(head_key(settings)),
         retention: policy(settings),
         archive: Some(archiver(settings)),
         ..HttpOptions::default()
@@ -55,6 +57,25 @@ pub(super) fn archiver(settings: &Settings) -> ArchiverOptions {
         segment_events: i64::from(archive.segment_events),
         segment_age: days(archive.segment_days),
     }
+}
+
+/// The file of the key that signs the log's heads.
+pub(super) fn head_key(settings: &Settings) -> PathBuf {
+    settings.state_directory().join("head.key")
+}
+
+/// Where the log's heads are exported, and how often; none: they are not.
+pub(super) fn head_export(settings: &Settings) -> Option<HeadExport> {
+    let heads = &settings.heads;
+    (heads.interval_minutes > 0).then(|| HeadExport {
+        directory: heads
+            .directory
+            .clone()
+            .unwrap_or_else(|| settings.state_directory().join("heads")),
+        key: head_key(settings),
+        interval: Duration::from_secs(u64::from(heads.interval_minutes) * 60),
+        keep: heads.keep as usize,
+    })
 }
 
 /// What is kept how long.

@@ -3,8 +3,10 @@
 
 mod append_only;
 mod archive;
+mod artifacts;
 mod commands;
 mod fixture;
+mod head;
 mod migrations;
 mod order;
 mod restore;

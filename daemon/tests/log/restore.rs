@@ -24,6 +24,19 @@ fn move_to(from: &Cluster, source: &str, to: &TestDatabase) {
     assert!(dump.wait().unwrap().success() && restored.success());
 }
 
+/// Copies a log of `cluster` as it is now into a database that is empty.
+pub async fn dump_into(cluster: &Cluster, log: &Log, database: &TestDatabase) {
+    let name: String = sqlx::query_scalar("SELECT current_database()::text")
+        .fetch_one(log.pool())
+        .await
+        .unwrap();
+    let source = format!(
+        "postgres://postgres@localhost/{name}?host={}",
+        cluster.socket_directory().display()
+    );
+    move_to(cluster, &source, database);
+}
+
 /// Transactions that write elsewhere, as in a cluster that has run for long.
 async fn spend_transaction_ids(pool: &PgPool) {
     sqlx::raw_sql("DO $$ BEGIN FOR i IN 1 .. 5000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
@@ -51,15 +64,7 @@ async fn a_restored_log_is_readable_in_the_same_order_and_grows_at_its_end() {
         .execute(&pool)
         .await
         .unwrap();
-    let name: String = sqlx::query_scalar("SELECT current_database()::text")
-        .fetch_one(old.pool())
-        .await
-        .unwrap();
-    let source = format!(
-        "postgres://postgres@localhost/{name}?host={}",
-        old_cluster.socket_directory().display()
-    );
-    move_to(&old_cluster, &source, &database);
+    dump_into(&old_cluster, &old, &database).await;
     let new = Log::new(pool.clone());
     // The fault that this is about: the new cluster's transaction ids are behind the events'.
     assert!(new.read(Position::START, 10).await.unwrap().is_empty());

@@ -19,7 +19,7 @@ async fn filled_log() -> Log {
 }
 
 /// What only a superuser can do.
-async fn tamper(log: &Log, statement: &str) {
+pub async fn tamper(log: &Log, statement: &str) {
     let statement = format!(
         "ALTER TABLE log.events DISABLE TRIGGER ALL; {statement}; ALTER TABLE log.events ENABLE TRIGGER ALL; \
          ALTER TABLE log.events ENABLE ALWAYS TRIGGER append_only;"
@@ -145,7 +145,7 @@ async fn an_event_that_was_altered_with_its_hash_is_found_by_the_next_one() {
 }
 
 /// What a forger does who knows how the trigger computes the hash: another actor, and the hash that fits.
-fn forge(version: i64) -> String {
+pub fn forge(version: i64) -> String {
     format!(
         "UPDATE log.events SET actor = 'someone else', hash = sha256(convert_to(concat_ws(E'\\n', encode(previous_hash, 'hex'), sequence, \
          transaction_id, version, encode(timestamptz_send(recorded_at), 'hex'), schema_version, ordinal, category, stream_id, type, \
@@ -290,7 +290,7 @@ async fn a_long_log_is_looked_at_in_parts_and_the_first_faulty_row_is_named_all_
     .await
     .unwrap();
     let (sender, progress) = tokio::sync::watch::channel(Default::default());
-    let verified = log.verify_telling(&sender).await.unwrap();
+    let verified = log.verify_with(Default::default(), &sender).await.unwrap();
     assert_eq!((verified.events, verified.streams), (60_000, 3_000));
     let told = *progress.borrow();
     assert_eq!(

@@ -39,7 +39,6 @@ impl StreamsDigest {
     }
 
     /// Streams, their events (versions are without gaps), and the hash.
-    #[allow(dead_code, reason = "signed heads are about to use it")]
     pub(in crate::log) fn finish(self) -> (u64, u64, [u8; 32]) {
         (self.streams, self.events, self.sha.finalize().into())
     }

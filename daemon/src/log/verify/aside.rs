@@ -20,6 +20,7 @@ pub(super) struct Aside {
     /// Where each record ends.
     ends: Vec<usize>,
     files: Vec<File>,
+    count: u64,
 }
 
 impl Aside {
@@ -30,16 +31,24 @@ impl Aside {
         }
         self.bytes.extend_from_slice(record);
         self.ends.push(self.bytes.len());
+        self.count += 1;
         Ok(())
     }
 
     /// Takes over what another one holds.
     pub(super) fn append(&mut self, mut other: Self) -> io::Result<()> {
+        let in_files = other.count - other.ends.len() as u64;
         for record in other.sorted_in_memory() {
             self.push(record)?;
         }
+        self.count += in_files;
         self.files.append(&mut other.files);
         Ok(())
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> u64 {
+        self.count
     }
 
     fn sorted_in_memory(&self) -> Vec<&[u8]> {

@@ -1,6 +1,6 @@
 //! What verifying finds.
 
-use super::super::LogError;
+use super::{super::LogError, against_head::HeadFault};
 use std::{fmt, io};
 
 /// The first faulty row: in the order of segments, and within one of streams and versions; what joins segments comes last.
@@ -87,6 +87,9 @@ pub enum VerifyError {
     /// It is not as it was written.
     #[error("{0}")]
     Broken(Finding),
+    /// It is not the one of which a head speaks.
+    #[error(transparent)]
+    Head(HeadFault),
     /// It cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -1,7 +1,7 @@
 //! A part of the log, row by row: what can be said of a row by itself, by the row before it, and by the note of it.
 
 use super::{
-    Fault, Finding, Row, Rows, VerifyError, Verifying,
+    Fault, Finding, Row, Rows, VerifyError, Verifying, artifacts,
     aside::Aside,
     noted::{Note, Notes},
     stretch::{Link, Stretch},
@@ -17,8 +17,26 @@ pub(super) struct Checked {
     pub(super) notes: u64,
     /// A [`Stretch`] of each stream of the part.
     pub(super) stretches: Aside,
+    /// What events say of files.
+    pub(super) artifacts: Aside,
+    /// The last position up to the head with which the log is compared.
+    pub(super) last_before_head: (i64, i64),
     /// A note that met no row: of a stream that is missing altogether here.
     pub(super) lost: Option<Note>,
+}
+
+impl Checked {
+    /// Takes over what is known of another part.
+    pub(super) fn add(&mut self, other: Self) -> Result<(), VerifyError> {
+        self.events += other.events;
+        self.notes += other.notes;
+        self.last_before_head = self.last_before_head.max(other.last_before_head);
+        self.lost = self.lost.take().or(other.lost);
+        self.stretches
+            .append(other.stretches)
+            .and_then(|()| self.artifacts.append(other.artifacts))
+            .map_err(VerifyError::Aside)
+    }
 }
 
 /// Looks at the rows of a part of segment `segment`. In memory: a row, the row before it, and what [`Aside`] says.
@@ -39,6 +57,12 @@ pub(super) fn check(
         let link = look(&row, before, segment, &mut text)?;
         notes.compare(&row)?;
         let is_before_head = verifying.up_to.is_some_and(|head| row.position() <= head);
+        if is_before_head {
+            checked.last_before_head = checked.last_before_head.max(row.position());
+        }
+        if verifying.with_artifacts {
+            artifacts::note(&row, &mut checked.artifacts)?;
+        }
         match &mut current {
             Some(stretch) => stretch.grow(link, is_before_head),
             None => current = Some(Stretch::begin(&row, link, segment, is_before_head)),

@@ -15,6 +15,8 @@ pub(super) struct Verifying {
     total: u64,
     /// The position of the head with which the log is compared.
     pub(super) up_to: Option<(i64, i64)>,
+    /// Whether files are to be looked at, too.
+    pub(super) with_artifacts: bool,
 }
 
 impl Verifying {
@@ -22,12 +24,14 @@ impl Verifying {
         progress: &watch::Sender<Progress>,
         total: u64,
         up_to: Option<(i64, i64)>,
+        with_artifacts: bool,
     ) -> Self {
         let verifying = Self {
             progress: progress.clone(),
             events: Arc::default(),
             total,
             up_to,
+            with_artifacts,
         };
         verifying.add_events(0);
         verifying
@@ -39,6 +43,15 @@ impl Verifying {
             done,
             total: self.total.max(done),
             unit: "events",
+        });
+    }
+
+    /// So many of the files are looked at.
+    pub(super) fn files(&self, done: u64, total: u64) {
+        self.progress.send_replace(Progress {
+            done,
+            total,
+            unit: "files",
         });
     }
 
