@@ -13,6 +13,7 @@ mod failure;
 mod feature;
 mod format;
 mod generate;
+mod history;
 mod jobs;
 mod kept;
 mod log_head;
@@ -37,7 +38,7 @@ mod watch;
 pub use arguments::{Cli, Command, ServerArguments};
 
 use crate::queries::{ExtractionTemplate, Preset, TrainingTemplate};
-use arguments::log::LogCommand;
+use arguments::{history::EventsCommand, log::LogCommand};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
@@ -95,7 +96,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
             Command::Autoencoder(command) => autoencoder::run(&client, command, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
-            Command::Show { id } => show::show(&client, &id, output).await,
+            Command::Show { id, at: None } => show::show(&client, &id, output).await,
+            Command::Show { id, at: Some(at) } => history::show_at(&client, &id, &at, output).await,
             Command::Watch { id } => watch::watch(&client, &id, None, output).await,
             Command::Pause(arguments) => {
                 state_change::run(&client, "pause", arguments, output).await
@@ -116,7 +118,12 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Job(command) => jobs::job(&client, command, output).await,
             Command::Rm(arguments) => remove::run(&client, "training", arguments, output).await,
             Command::Retention(command) => retention::run(&client, command, output).await,
-            Command::Events(arguments) => events::events(&client, arguments, output).await,
+            Command::Events(mut arguments) => match arguments.command.take() {
+                Some(EventsCommand::Diff(arguments)) => {
+                    history::diff(&client, arguments, output).await
+                }
+                None => events::events(&client, arguments, output).await,
+            },
             Command::Projections(command) => projections::run(&client, command, output).await,
             Command::Log(LogCommand::Verify(arguments)) => {
                 log_verify::verify(&client, arguments, output).await

@@ -17,6 +17,7 @@ mod feature_table;
 mod features;
 mod generations;
 mod health;
+mod history;
 mod job_stream;
 mod jobs;
 mod kept;
@@ -111,6 +112,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(retention::plan))
         .routes(routes!(retention::run))
         .routes(routes!(events::list))
+        .routes(routes!(history::show))
+        .routes(routes!(history::diff))
         .routes(routes!(event_stream::stream))
         .routes(routes!(projections::list))
         .routes(routes!(projections::rebuild))

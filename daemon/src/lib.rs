@@ -9,6 +9,7 @@ pub mod database;
 pub mod dispatch;
 pub mod doctor;
 pub mod heartbeat;
+pub mod history;
 pub mod http;
 pub mod leftovers;
 pub mod lifecycle;

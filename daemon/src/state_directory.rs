@@ -42,6 +42,8 @@ pub enum StateDirectoryError {
 /// A state directory that exists.
 ///
 /// ```text
+/// head.key             signs the log's heads; for its owner alone
+/// heads/               the log's head, now and then
 /// lock                 held by the one daemon that works here
 /// postgres/            the cluster of the embedded Postgres
 /// run/                 sockets

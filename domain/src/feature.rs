@@ -93,6 +93,19 @@ pub struct Feature {
     flags: Flags,
 }
 
+impl Feature {
+    /// What people say of it.
+    #[must_use]
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+    /// How people marked it.
+    #[must_use]
+    pub const fn flags(&self) -> Flags {
+        self.flags
+    }
+}
+
 impl Aggregate for Feature {
     const CATEGORY: Category = Category::Feature;
     type Command = FeatureCommand;

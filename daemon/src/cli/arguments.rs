@@ -5,6 +5,7 @@ pub mod backup;
 mod doctor;
 mod features;
 pub mod generate;
+pub mod history;
 pub mod kept;
 pub mod log;
 
@@ -111,6 +112,9 @@ pub enum Command {
     Show {
         /// Its id
         id: String,
+        /// As it was then: a time (2026-01-01T12:00:00Z), a position (812-33) or how long ago ("2 hours ago")
+        #[arg(long, value_name = "POINT")]
+        at: Option<String>,
     },
     /// Follow a training until it ends or rests
     Watch {
@@ -496,7 +500,11 @@ pub enum RetentionCommand {
 
 /// Which events.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct EventsArguments {
+    /// Something else than a list.
+    #[command(subcommand)]
+    pub command: Option<history::EventsCommand>,
     /// Only those of this dataset, model or training
     pub id: Option<String>,
     /// Only those of dataset, model or training streams
