@@ -9,7 +9,7 @@
 //! [`VerifyOptions::head`] tells that, too, and [`artifacts`] looks at the files that events name.
 //!
 //! The log is looked at a segment at a time, a segment in parts, two parts at once, each row by row as it comes from the index. Of
-//! each stream of a segment its two ends are put aside on disk, and compared at the end ([`join`]). Memory: about 40 MB, however long
+//! each stream of a segment its two ends are put aside on disk, and compared at the end ([`join`]). Memory: at most about 60 MB, however long
 //! the log is.
 
 mod against_head;
