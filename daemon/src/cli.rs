@@ -129,9 +129,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
                 log_verify::verify(&client, arguments, output).await
             }
             Command::Log(LogCommand::Head { out }) => log_head::head(&client, out, output).await,
-            Command::Log(LogCommand::Segments) => {
-                log_segments::list(&client, output).await
-            }
+            Command::Log(LogCommand::Segments) => log_segments::list(&client, output).await,
             Command::Log(LogCommand::Archive(arguments)) => {
                 log_segments::archive(&client, arguments, output).await
             }

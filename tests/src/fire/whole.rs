@@ -32,7 +32,12 @@ async fn tables(arena: &Arena) -> Result<BTreeMap<String, Vec<String>>, sqlx::Er
 
 /// The log is as it was written, and what is rebuilt from it is what was there.
 pub(super) async fn check(arena: &Arena, ledger: &Ledger) -> Result<(), sqlx::Error> {
-    run(arena, ledger, "hash chains are whole", &["log", "verify", "--skip-artifacts"]);
+    run(
+        arena,
+        ledger,
+        "hash chains are whole",
+        &["log", "verify", "--skip-artifacts"],
+    );
     let live = tables(arena).await?;
     let rebuild = &["projections", "rebuild", "mistudio"];
     if !run(arena, ledger, "the read model can be rebuilt", rebuild) {
