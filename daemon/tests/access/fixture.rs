@@ -56,7 +56,7 @@ impl World {
         let running = tokio::spawn(projector.clone().run(stop.clone()));
         projector
             .wait_for(
-                ReadModel::Mistudio,
+                ReadModel::MISTUDIO,
                 executed.position.unwrap(),
                 Duration::from_secs(60),
             )
