@@ -1,7 +1,7 @@
 //! Where a fuzzer reaches the reading of artifacts. Compiled by `cargo fuzz` and by this crate's own tests only.
 
 use crate::{
-    artifact::{Cut, Reading},
+    artifact::Reading,
     mistudio::{feature_activations, features},
 };
 use chrono::DateTime;
