@@ -1,14 +1,17 @@
-"""Runs a command and sees to it that no process outlives it: nothing_left.py COMMAND...
+"""Runs a command and sees to it that no process and no temporary file outlives it: nothing_left.py COMMAND...
 
 Orphans of the command, however detached, become children of this process. When the command has ended, those still there
-after a moment's grace are named, ended, and make the exit status 1.
+after a moment's grace are named, ended, and make the exit status 1. Its temporary files are in a directory of their own, since what is
+killed on purpose removes none.
 """
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -71,7 +74,14 @@ def end_all() -> None:
 
 def interrupted(sign: int, _frame: object) -> None:
     end_all()
-    sys.exit(128 + sign)
+    raise SystemExit(128 + sign)
+
+
+def temporary_directory() -> str:
+    """For all users, as a Postgres started by root runs as another. The name is short: sockets are made below it."""
+    directory = tempfile.mkdtemp(prefix="tm-")
+    os.chmod(directory, 0o1777)
+    return directory
 
 
 def main() -> int:
@@ -80,14 +90,18 @@ def main() -> int:
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, interrupted)
 
-    status = subprocess.Popen(sys.argv[1:]).wait()
-    left = wait_until_none_is_left(GRACE_S)
-    if left:
-        print("error: these processes were left behind, and have been ended:", file=sys.stderr)
-        for pid, name in sorted(left.items()):
-            print(f"       {pid} {name}", file=sys.stderr)
-        end_all()
-    return status or (1 if left else 0)
+    directory = temporary_directory()
+    try:
+        status = subprocess.Popen(sys.argv[1:], env={**os.environ, "TMPDIR": directory}).wait()
+        left = wait_until_none_is_left(GRACE_S)
+        if left:
+            print("error: these processes were left behind, and have been ended:", file=sys.stderr)
+            for pid, name in sorted(left.items()):
+                print(f"       {pid} {name}", file=sys.stderr)
+            end_all()
+        return status or (1 if left else 0)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 sys.exit(main())
