@@ -60,8 +60,23 @@ impl PidFile {
     }
 }
 
-/// Removes the file of a server that is gone. Postgres does so itself unless the number is in use again.
-pub(super) fn remove_stale(cluster: &Path) -> std::io::Result<()> {
+/// Removes the file of a server that is gone, and the lock of its socket. Postgres does so itself unless the number is in use again, or is a
+/// zombie's that nobody has waited for.
+pub(super) fn remove_stale(cluster: &Path, socket_directory: &Path) -> std::io::Result<()> {
+    let lock = socket_directory.join(".s.PGSQL.5432.lock");
+    let held_by = fs::read_to_string(&lock)
+        .ok()
+        .and_then(|text| text.lines().next()?.trim().parse().ok());
+    if let Some(pid) = held_by {
+        let holder = PidFile {
+            pid,
+            socket_directory: None,
+            status: String::new(),
+        };
+        if !holder.is_alive(cluster) {
+            fs::remove_file(&lock)?;
+        }
+    }
     match PidFile::read(cluster) {
         Some(file) if !file.is_alive(cluster) => {
             tracing::warn!(

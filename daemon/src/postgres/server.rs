@@ -47,10 +47,8 @@ impl Server {
             return Ok(server);
         }
         loop {
-            pid_file::remove_stale(&cluster.directory).map_err(PostgresError::io(
-                "remove postmaster.pid of",
-                &cluster.directory,
-            ))?;
+            pid_file::remove_stale(&cluster.directory, &cluster.socket_directory)
+                .map_err(PostgresError::io("remove the locks of", &cluster.directory))?;
             match Self::spawn(cluster, limit).await {
                 // Backends of a killed postmaster notice within moments that it is gone; until then they hold its memory.
                 Err(PostgresError::NotStarted { log, .. })
