@@ -192,7 +192,7 @@ fn serve(place: &Path) -> (Child, Duration) {
         .set_read_timeout(Some(PATIENCE))
         .expect("a time limit");
     let began = Instant::now();
-    let child = Command::new(program("trainmaster"))
+    let mut child = Command::new(program("trainmaster"))
         .args(["serve", "--state-dir"])
         .arg(place.join("state"))
         .env("NOTIFY_SOCKET", &socket)
@@ -204,9 +204,16 @@ fn serve(place: &Path) -> (Child, Duration) {
         .expect("the daemon starts");
     let mut said = [0; 512];
     loop {
-        let length = notify.recv(&mut said).expect("the daemon gets ready");
-        if said[..length].starts_with(b"READY=1") {
-            return (child, began.elapsed());
+        match notify.recv(&mut said) {
+            Ok(length) if said[..length].starts_with(b"READY=1") => {
+                return (child, began.elapsed());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                child.kill().expect("the daemon can be killed");
+                child.wait().expect("the daemon ends");
+                panic!("the daemon does not get ready: {error}");
+            }
         }
     }
 }
