@@ -28,7 +28,9 @@ pub async fn setup(owner: &PgPool) -> Result<(), SetupError> {
         .await
         .map_err(|source| SetupError::Migrate(Box::new(source)))?;
     sqlx::raw_sql(
-        "GRANT USAGE ON SCHEMA apalis TO trainmaster_daemon;
+        // One after the other: daemons that start at once would change the same rows of the catalogue.
+        "SELECT pg_advisory_xact_lock(hashtextextended('trainmaster queue', 0));
+         GRANT USAGE ON SCHEMA apalis TO trainmaster_daemon;
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA apalis TO trainmaster_daemon;
          DO $$ BEGIN
              IF to_regprocedure('monitoring.tune_queue()') IS NOT NULL THEN PERFORM monitoring.tune_queue(); END IF;

@@ -15,7 +15,7 @@ fn allowed(role: &str, schema: &str, relation: &str) -> &'static str {
             "log",
             "events" | "segments" | "closed_streams" | "closed_commands",
         ) => "S",
-        ("trainmaster_daemon", "dispatch" | "apalis", _) => "SIUD",
+        ("trainmaster_daemon", "dispatch" | "apalis" | "snapshot", _) => "SIUD",
         ("trainmaster_daemon", "recovery", _) => "S",
         ("trainmaster_daemon" | "mistudio" | "trainmaster_monitor", "mistudio", _) => "S",
         ("trainmaster_monitor", "monitoring", _) => "S",
