@@ -9,8 +9,7 @@ const SKIPPED: i32 = 77;
 
 #[test]
 fn the_service_is_ready_watched_stopped_and_upgraded_under_a_running_training() {
-    let programs = program("trainmaster");
-    program("trainmaster-trainer");
+    let [programs, _] = ["trainmaster", "trainmaster-trainer"].map(program);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ops/check-systemd");
     let output = Command::new(script)
         .arg(programs.parent().unwrap())
