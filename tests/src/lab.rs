@@ -149,7 +149,10 @@ impl Lab {
             "{arguments:?}: {text}{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+        // Long work says how far it is before it answers.
+        let answer = text.lines().last().unwrap_or_default();
+        serde_json::from_str(answer)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     }
 
     /// Runs a client command with `--json`.
