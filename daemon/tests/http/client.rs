@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::{process::Command, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use trainmaster::http::{self, AppState, Listener};
+use trainmaster::http::{self, AppState, HttpOptions, Listener};
 
 /// The interface on a socket, as a daemon of its own that can be ended and started again.
 pub struct Served {
@@ -36,8 +36,12 @@ pub async fn serve(interface: &Interface) -> Served {
     let socket = interface.directory.path().join("s.sock");
     let listener = Listener::unix(&socket, 0o600).await.unwrap();
     let end = CancellationToken::new();
+    let options = HttpOptions {
+        head_key: Some(interface.directory.path().join("head.key")),
+        ..patient()
+    };
     let state = AppState::new(
-        patient(),
+        options,
         interface.log.clone(),
         interface.projector.clone(),
         end.clone(),

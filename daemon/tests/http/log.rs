@@ -1,20 +1,12 @@
 //! The log's head and its verification, over HTTP and on the command line.
 
-use crate::{
-    client,
-    fixture::{Interface, patient},
-};
+use crate::{client, fixture::Interface};
 use serde_json::Value;
-use trainmaster::http::HttpOptions;
 
 #[tokio::test]
 async fn a_head_that_was_kept_is_found_in_the_log_and_in_no_other() {
     let state = tempfile::tempdir().unwrap();
-    let options = || HttpOptions {
-        head_key: Some(state.path().join("head.key")),
-        ..patient()
-    };
-    let interface = Interface::with(options()).await;
+    let interface = Interface::new().await;
     interface.training().await;
     let served = client::serve(&interface).await;
     let file = state.path().join("kept");
@@ -51,8 +43,8 @@ async fn a_head_that_was_kept_is_found_in_the_log_and_in_no_other() {
         "{untrusted:?}"
     );
 
-    // Another log, of the same daemon's key.
-    let other = Interface::with(options()).await;
+    // Another log.
+    let other = Interface::new().await;
     let served = client::serve(&other).await;
     let truncated = run(&served, verify(&[])).await;
     assert_eq!(truncated.code, 1, "{truncated:?}");
