@@ -60,10 +60,12 @@ async fn a_restored_log_is_readable_in_the_same_order_and_grows_at_its_end() {
     let new_cluster = Cluster::start();
     let database = new_cluster.database().await;
     let pool = database.pool().await;
-    sqlx::raw_sql("CREATE ROLE trainmaster_daemon NOLOGIN")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "CREATE ROLE trainmaster_daemon NOLOGIN; CREATE ROLE trainmaster_monitor NOLOGIN",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     dump_into(&old_cluster, &old, &database).await;
     let new = Log::new(pool.clone());
     // The fault that this is about: the new cluster's transaction ids are behind the events'.
@@ -103,10 +105,12 @@ async fn a_restored_log_has_its_segments_and_its_archive_and_goes_on() {
     let new_cluster = Cluster::start();
     let database = new_cluster.database().await;
     let pool = database.pool().await;
-    sqlx::raw_sql("CREATE ROLE trainmaster_daemon NOLOGIN")
-        .execute(&pool)
-        .await
-        .unwrap();
+    sqlx::raw_sql(
+        "CREATE ROLE trainmaster_daemon NOLOGIN; CREATE ROLE trainmaster_monitor NOLOGIN",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let name: String = sqlx::query_scalar("SELECT current_database()::text")
         .fetch_one(world.log.pool())
         .await
