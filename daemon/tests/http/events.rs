@@ -241,8 +241,14 @@ async fn a_watcher_outlives_a_restart_of_the_daemon() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
-    let first = lines.next_line().await.unwrap().unwrap();
-    assert!(first.contains("\"status\":\"training\""), "{first}");
+    // It may have looked before the tables showed that.
+    while !lines
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap()
+        .contains("\"status\":\"training\"")
+    {}
     served.end().await;
     interface
         .training_says(&id, 3, json!({ "record": "paused", "step": 0 }))
