@@ -1,4 +1,5 @@
--- The row of a run that has just been started. A journal that an earlier lease began in the same directory goes on.
+-- The row of a run that has just been started. A journal that an earlier lease began in the same directory goes on. Asked once more, because the
+-- answer was lost, it answers the same.
 INSERT INTO dispatch.runs AS runs
        (category, id, lease, host, state_directory, directory, device, pid, process_started,
         request, requested_at, supervisor, supervised_until)
@@ -25,5 +26,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
        claimed_at       = now(),
        ended_at         = NULL
  WHERE runs.lease < EXCLUDED.lease
-    OR (runs.lease = EXCLUDED.lease AND runs.supervisor = '')
+    OR (runs.lease = EXCLUDED.lease
+        AND (runs.supervisor = '' OR runs.supervisor = EXCLUDED.supervisor AND runs.ended_at IS NULL))
 RETURNING journal_offset

@@ -145,3 +145,37 @@ async fn a_run_that_was_claimed_but_never_started_is_tried_again() {
     daemon.stop().await;
     assert_eq!(claims(&world).await, 2);
 }
+
+/// The answer to this can be lost with its connection, and then it is asked once more.
+#[tokio::test]
+async fn a_run_is_written_down_again_by_whoever_did_so_and_by_nobody_else() {
+    let world = World::new().await;
+    let register = async |lease: i64, supervisor: &str| -> Option<i64> {
+        sqlx::query_scalar(include_str!("../../src/supervisor/register.sql"))
+            .bind("training")
+            .bind("tr_1")
+            .bind(lease)
+            .bind("host")
+            .bind("/state")
+            .bind("/state/runs/tr_1")
+            .bind("cpu")
+            .bind(Some(7_i32))
+            .bind(Some("1 2"))
+            .bind(None::<&str>)
+            .bind(supervisor)
+            .bind(15.0)
+            .fetch_optional(&world.pool)
+            .await
+            .unwrap()
+    };
+    assert_eq!(register(1, "first").await, Some(0));
+    assert_eq!(register(1, "first").await, Some(0));
+    assert_eq!(register(1, "second").await, None);
+    assert_eq!(register(2, "second").await, Some(0));
+    assert_eq!(register(1, "first").await, None);
+    sqlx::query("UPDATE dispatch.runs SET ended_at = now()")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(register(2, "second").await, None);
+}
