@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 use trainmaster_tests::lab::Lab;
 
@@ -113,6 +114,21 @@ fn expected(release: &Path) -> Rows {
     rows
 }
 
+/// Waits until the daemon has replaced the tables that the release had made by its own.
+async fn until_it_follows(lab: &Lab) {
+    let follows = |status: &Value| status.to_string().contains("\"following\"");
+    let is_rebuilding = |status: &Value| status.to_string().contains("\"is_rebuilding\":true");
+    let begun = Instant::now();
+    loop {
+        let status = lab.cli(&["projections", "status"]);
+        if follows(&status) && !is_rebuilding(&status) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Of the tables that the release had, the columns that it had.
 async fn assert_rows(lab: &Lab, expected: &Rows) {
     for (table, rows) in expected {
@@ -161,6 +177,7 @@ async fn opens_verifies_rebuilds_and_goes_on(name: &str) {
 
     let daemon = lab.start();
     lab.cli(&["log", "verify", "--skip-artifacts"]);
+    until_it_follows(&lab).await;
     // Files that are not there are gaps with names; put back, they are read.
     lab.cli(&["projections", "rebuild", "mistudio"]);
     let missing = gaps(&lab).await;
