@@ -4,6 +4,7 @@
 //! than was to be waited; 6 a training that was watched came to rest before its end (paused or stopped).
 
 mod arguments;
+mod ask;
 mod autoencoder;
 mod backup;
 mod client;

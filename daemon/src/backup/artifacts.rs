@@ -213,7 +213,12 @@ fn one(
 }
 
 fn place(backup: &Path, sha256: &str) -> Result<PathBuf, BackupError> {
-    let to = backup.join(kept(sha256));
+    place_for(backup, kept(sha256))
+}
+
+/// Where a file of a backup goes, with the directories above it, which are this user's alone.
+pub(super) fn place_for(backup: &Path, path: impl AsRef<Path>) -> Result<PathBuf, BackupError> {
+    let to = backup.join(path);
     let folder = to.parent().unwrap_or(backup);
     fs::DirBuilder::new()
         .recursive(true)

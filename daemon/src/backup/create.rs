@@ -11,7 +11,6 @@ use crate::{config::Settings, database::OpenDatabase, state_directory::StateDire
 use chrono::{DateTime, Utc};
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -166,13 +165,7 @@ fn segments(
             };
             let path = &format!("{SEGMENTS}/{path}");
             progress.begin("archived events");
-            let to = backup.join(path);
-            let folder = to.parent().unwrap_or(backup);
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(BackupError::io("make the directory", folder))?;
+            let to = artifacts::place_for(backup, path)?;
             if fs::hard_link(&full, &to).is_err() {
                 artifacts::copy_private(&full, &to)?;
             }

@@ -7,6 +7,7 @@ use super::{
         Connection,
         backup::{BackupCommand, CreateArguments, RestoreArguments, VerifyArguments},
     },
+    ask::ask,
     failure::{Exit, Failure, chain},
     format,
     output::Output,
@@ -21,7 +22,7 @@ use chrono::Utc;
 use progress::Bar;
 use serde_json::{Value, json};
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 
@@ -290,15 +291,7 @@ fn tell(restored: &Restored, settings: &Settings, output: Output) {
 }
 
 fn confirmed(summary: &str) -> Result<bool, Failure> {
-    let mut err = io::stderr().lock();
-    let _ = write!(err, "{summary}\nType yes to go on: ");
-    let _ = err.flush();
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::failed("not_confirmed", format!("no answer: {error}")))?;
-    Ok(answer.trim() == "yes")
+    Ok(ask(&format!("{summary}\nType yes to go on: "))? == "yes")
 }
 
 fn summary(manifest: &Manifest) -> Value {

@@ -2,6 +2,7 @@
 
 use super::{
     arguments::RemoveArguments,
+    ask::ask,
     client::{Client, encode},
     failure::Failure,
     output::Output,
@@ -9,7 +10,7 @@ use super::{
 };
 use hyper::Method;
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 
@@ -51,13 +52,8 @@ fn confirmed(what: &str, id: &str) -> Result<bool, Failure> {
         "training" => " with its checkpoints, autoencoder, features and presets",
         _ => "",
     };
-    let mut err = io::stderr().lock();
-    let _ = write!(err, "Delete {what} {id}{also}? It cannot be undone. [y/N] ");
-    let _ = err.flush();
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::failed("not_confirmed", format!("no answer: {error}")))?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+    let answer = ask(&format!(
+        "Delete {what} {id}{also}? It cannot be undone. [y/N] "
+    ))?;
+    Ok(["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()))
 }
