@@ -1,8 +1,13 @@
 //! Settings: a TOML file, overridden by `TRAINMASTER_*` environment variables, overridden by flags.
 //!
+//! Variables that the documents of the specified applications name (`DB_*`, `LOG_*`) are other names of settings: stronger than the
+//! file, weaker than `TRAINMASTER_*` and flags.
+//!
 //! Each setting is written once, in [`settings`], with its default, its unit and its documentation; the example file, the
 //! type checks, `config check` and `config show` are made from that.
 
+mod address;
+mod alias;
 mod example;
 mod field;
 mod kind;

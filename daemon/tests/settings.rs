@@ -149,6 +149,136 @@ fn the_documents_log_variables_are_honoured_and_overridden_by_the_daemons_own() 
 }
 
 #[test]
+fn the_documents_pool_is_configured_by_its_variables_too() {
+    let defaults = Settings::default().database;
+    assert_eq!(defaults.max_connections, 5);
+    assert_eq!(
+        defaults.idle_timeout_seconds.duration(),
+        Duration::from_secs(300)
+    );
+    let scratch = Scratch::with("[database]\nmax_connections = 4\n")
+        .variable("DB_MAX_CONNECTIONS", "7")
+        .variable("DB_STALE_TIMEOUT", "60")
+        .variable("DB_CONNECTION_TIMEOUT", "2.5");
+    let database = scratch.load().settings.database;
+    assert_eq!(database.max_connections, 7);
+    assert_eq!(
+        database.idle_timeout_seconds.duration(),
+        Duration::from_secs(60)
+    );
+    assert_eq!(
+        database.acquire_timeout_seconds.duration(),
+        Duration::from_millis(2_500)
+    );
+    assert_eq!(
+        database.connect_timeout_seconds.duration(),
+        Duration::from_millis(2_500)
+    );
+    let scratch = scratch
+        .variable("TRAINMASTER_DATABASE__MAX_CONNECTIONS", "8")
+        .variable("TRAINMASTER_DATABASE__CONNECT_TIMEOUT_SECONDS", "3");
+    let database = scratch.load().settings.database;
+    assert_eq!(database.max_connections, 8);
+    assert_eq!(
+        database.connect_timeout_seconds.duration(),
+        Duration::from_secs(3)
+    );
+    let scratch = scratch.flag("database.max_connections", "9");
+    assert_eq!(scratch.load().settings.database.max_connections, 9);
+    assert_eq!(
+        Scratch::with("")
+            .variable("DB_MAX_CONNECTIONS", "five")
+            .problem(),
+        "environment variable DB_MAX_CONNECTIONS: database.max_connections: found string \"five\"; expected a whole number, 0 or more"
+    );
+}
+
+#[test]
+fn the_documents_address_is_used_where_no_url_is_set() {
+    let url = |scratch: &Scratch| {
+        let database = scratch.load().settings.database;
+        (
+            database.url.map(|url| url.expose().to_owned()),
+            database
+                .password
+                .map(|password| password.expose().to_owned()),
+        )
+    };
+    let scratch = Scratch::with("")
+        .variable("DB_HOST", "db.example.org")
+        .variable("DB_PORT", "6432")
+        .variable("DB_NAME", "pic db")
+        .variable("DB_USER", "pic@site")
+        .variable("DB_PASSWORD", "p@ss/word:1");
+    let expected = "postgres://pic%40site@db.example.org:6432/pic%20db";
+    assert_eq!(
+        url(&scratch),
+        (Some(expected.into()), Some("p@ss/word:1".into()))
+    );
+    assert!(!format!("{:?}", scratch.load()).contains("p@ss"));
+    let scratch = scratch.variable("TRAINMASTER_DATABASE__PASSWORD", "own");
+    assert_eq!(url(&scratch).1.as_deref(), Some("own"));
+    // Half of one address and half of another is neither.
+    let scratch = scratch.variable("TRAINMASTER_DATABASE__URL", "postgres://own@here/db");
+    assert_eq!(url(&scratch).0.as_deref(), Some("postgres://own@here/db"));
+    let warnings = scratch.load().warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("are not used")),
+        "{warnings:?}"
+    );
+    let file = Scratch::with("[database]\nurl = \"postgres://file@there/db\"\n")
+        .variable("DB_HOST", "elsewhere")
+        .variable("DB_PASSWORD", "of elsewhere");
+    assert_eq!(url(&file), (Some("postgres://file@there/db".into()), None));
+
+    for (name, value, expected) in [
+        (
+            "DB_NAME",
+            "studio",
+            "postgres://pic_user@localhost:5432/studio",
+        ),
+        ("DB_HOST", "::1", "postgres://pic_user@[::1]:5432/pic_db"),
+        (
+            "DB_HOST",
+            "/run/postgresql",
+            "postgres://pic_user@%2Frun%2Fpostgresql:5432/pic_db",
+        ),
+    ] {
+        let scratch = Scratch::with("").variable(name, value);
+        assert_eq!(url(&scratch), (Some(expected.into()), None));
+    }
+    for name in ["DB_PORT", "DB_USER", "DB_PASSWORD"] {
+        assert_eq!(
+            url(&Scratch::with("").variable(name, "1")),
+            (None, None),
+            "{name}"
+        );
+    }
+    let problem = Scratch::with("")
+        .variable("DB_HOST", "h")
+        .variable("DB_PORT", "70000")
+        .problem();
+    assert!(
+        problem.starts_with("environment variable DB_PORT: "),
+        "{problem}"
+    );
+}
+
+#[test]
+fn python_calls_levels_otherwise() {
+    for (given, level) in [("WARNING", "warn"), ("critical", "error"), ("INFO", "INFO")] {
+        let log = Scratch::with("")
+            .variable("LOG_LEVEL", given)
+            .load()
+            .settings
+            .log;
+        assert_eq!(log.level, level);
+    }
+}
+
+#[test]
 fn a_wrong_type_is_named_with_file_line_and_what_is_expected() {
     let scratch = Scratch::with("# mine\n[database]\n\nmax_connections = \"five\"\n");
     assert_eq!(

@@ -27,7 +27,8 @@ section! {
     /// The Postgres that holds the log, the queue and the read models.
     [database] DatabaseSettings {
         /// postgres://user@host:5432/database?sslmode=verify-full of a server of your own. Unset: the daemon runs an embedded
-        /// Postgres of its own under the state directory (see [postgres]).
+        /// Postgres of its own under the state directory (see [postgres]). Where it is unset, $DB_HOST, $DB_PORT, $DB_NAME, $DB_USER and
+        /// $DB_PASSWORD say it as well, once $DB_HOST or $DB_NAME is set.
         url: Option<Secret> = None;
         /// The password for `url`. Better in a file of its own (`password_file`), a systemd credential called database_password, or
         /// ~/.pgpass ($PGPASSFILE).
@@ -49,19 +50,19 @@ section! {
         /// The role that the daemon works as (SET ROLE), when it exists and the connecting user is a member of it. The connecting user
         /// itself migrates the database.
         role: String = "trainmaster_daemon".to_owned();
-        /// Connections of the pool at most. A listener and the migrations use up to 3 more.
+        /// Connections of the pool at most. A listener and the migrations use up to 3 more. Also $DB_MAX_CONNECTIONS.
         max_connections: u32 = 5;
-        /// How long a caller waits for a connection.
+        /// How long a caller waits for a connection. Also $DB_CONNECTION_TIMEOUT.
         acquire_timeout_seconds: Seconds = Seconds::new(30);
-        /// An idle connection is closed after this time.
-        idle_timeout_seconds: Seconds = Seconds::new(1800);
+        /// An idle connection is closed after this time. Also $DB_STALE_TIMEOUT.
+        idle_timeout_seconds: Seconds = Seconds::new(300);
         /// A connection is replaced after this time, idle or not.
         max_lifetime_seconds: Seconds = Seconds::new(1800);
         /// Whether a connection is tried before each use, so that a restarted server is noticed.
         pre_ping: bool = true;
         /// A statement of the daemon is cancelled after this time; 0: never. Migrations and rebuilds are exempt.
         statement_timeout_seconds: Seconds = Seconds::new(60);
-        /// How long the daemon waits at its start for a database that cannot be reached yet.
+        /// How long the daemon waits at its start for a database that cannot be reached yet. Also $DB_CONNECTION_TIMEOUT.
         connect_timeout_seconds: Seconds = Seconds::new(30);
     }
 }

@@ -1,7 +1,8 @@
 //! Where settings come from, and how they are merged: defaults, file, environment, flags; later wins.
 
 use super::{
-    Field, Settings,
+    Field, Settings, address,
+    alias::ALIASES,
     problem::{ConfigError, File, Problem, mistyped, place},
     validate::validate,
 };
@@ -116,6 +117,7 @@ impl Source {
         for assignment in assignments {
             figment = figment.merge(assignment);
         }
+        figment = self.with_address(figment, &mut warnings, &mut problems);
 
         let merged: Dict = match (figment.extract(), &self.file) {
             (Ok(merged), _) => merged,
@@ -178,25 +180,62 @@ impl Source {
         })
     }
 
+    /// The database where the documents' variables say that it is, unless the settings say it.
+    fn with_address(
+        &self,
+        figment: Figment,
+        warnings: &mut Vec<Problem>,
+        problems: &mut Vec<Problem>,
+    ) -> Figment {
+        if figment.contains("database.url") {
+            warnings.extend(address::unused(&self.environment));
+            return figment;
+        }
+        match address::of(&self.environment) {
+            Ok(None) => figment,
+            Ok(Some(address)) => {
+                let place = "environment variables DB_HOST, DB_NAME, …";
+                let has_password = ["database.password", "database.password_file"]
+                    .iter()
+                    .any(|key| figment.contains(key));
+                let figment = figment.merge(Assignment::new(
+                    place.into(),
+                    "database.url",
+                    address.url.expose(),
+                ));
+                match address.password.filter(|_| !has_password) {
+                    Some(password) => figment.merge(Assignment::new(
+                        "environment variable DB_PASSWORD".into(),
+                        "database.password",
+                        &password,
+                    )),
+                    None => figment,
+                }
+            }
+            Err(problem) => {
+                problems.push(problem);
+                figment
+            }
+        }
+    }
+
     /// The values that the environment and the flags set, in order of precedence.
     fn assignments(&self) -> (Vec<Assignment>, Vec<Problem>, Vec<Problem>) {
         let (mut assignments, mut warnings, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, key) in [("LOG_LEVEL", "log.level"), ("LOG_FORMAT", "log.format")] {
-            for (_, value) in self
+        for alias in ALIASES {
+            for (name, value) in self
                 .environment
                 .iter()
-                .filter(|(n, v)| n == name && !v.is_empty())
+                .filter(|(name, value)| name == alias.name && !value.is_empty())
             {
-                let value = if key == "log.format" {
-                    value.to_lowercase()
-                } else {
-                    value.clone()
-                };
-                assignments.push(Assignment::new(
-                    format!("environment variable {name}"),
-                    key,
-                    &value,
-                ));
+                let value = (alias.value)(value);
+                let place = format!("environment variable {name}");
+                assignments.extend(
+                    alias
+                        .keys
+                        .iter()
+                        .map(|key| Assignment::new(place.clone(), key, &value)),
+                );
             }
         }
         for (name, value) in &self.environment {
