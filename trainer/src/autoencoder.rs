@@ -6,15 +6,11 @@ pub mod gradient;
 pub mod metrics;
 pub mod mixing_buffer;
 pub mod normalization;
-pub mod optimizer;
 pub mod parameters;
 pub mod precision;
-pub mod random;
-pub mod random_order;
 pub mod resampling;
 pub mod sae_lens;
 pub mod schedule;
-pub mod tensor_file;
 pub mod training;
 mod workspace;
 

@@ -7,7 +7,12 @@ pub mod features;
 pub mod generation;
 pub mod hub;
 pub mod language_model;
+pub mod learning_rate;
+pub mod optimizer;
+pub mod random;
+pub mod random_order;
 pub mod run;
+pub mod tensor_file;
 pub mod tokenizer;
 
 /// The version of libtorch that this trainer was built against.

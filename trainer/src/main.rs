@@ -7,10 +7,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use trainmaster_domain::Lease;
-use trainmaster_trainer::autoencoder::{
-    Autoencoder,
-    tensor_file::{TensorFile, write_tensors},
-};
+use trainmaster_trainer::autoencoder::Autoencoder;
+use trainmaster_trainer::tensor_file::{TensorFile, write_tensors};
 use trainmaster_trainer::{doctor, run};
 
 /// Trains sparse autoencoders on the activations of language models. The trainmaster daemon starts it; a person needs it for `doctor`.

@@ -4,6 +4,7 @@
 
 mod activation_cache;
 mod convert_model;
+mod course;
 pub mod durable;
 mod extract;
 pub mod failure;

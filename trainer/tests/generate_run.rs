@@ -15,7 +15,7 @@ use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{CompletionEnd, Generated, Record, Variant};
 use trainmaster_domain::run::spec::{Generate, Sampling, SteeredFeature, Steering, Work};
 use trainmaster_trainer::{
-    autoencoder::tensor_file::{TensorFile, write_tensors},
+    tensor_file::{TensorFile, write_tensors},
     tokenizer::Tokenizer,
 };
 

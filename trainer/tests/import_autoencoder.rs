@@ -14,7 +14,7 @@ use trainmaster_domain::id::TrainingId;
 use trainmaster_domain::run::journal::{FailureClass, Record};
 use trainmaster_domain::run::spec::{ImportAutoencoder, Work};
 use trainmaster_trainer::autoencoder::Autoencoder;
-use trainmaster_trainer::autoencoder::tensor_file::write_tensors;
+use trainmaster_trainer::tensor_file::write_tensors;
 
 /// The tiny model's width.
 const WIDTH: i64 = 64;

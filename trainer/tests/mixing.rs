@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::autoencoder::activations::{ActivationError, ActivationSource, InMemory};
 use trainmaster_trainer::autoencoder::mixing_buffer::{Batch, Cursor, Feed, MixingBuffer, Reading};
 use trainmaster_trainer::autoencoder::normalization::Normalization;
-use trainmaster_trainer::autoencoder::random::Random;
-use trainmaster_trainer::autoencoder::random_order::RandomOrder;
+use trainmaster_trainer::random::Random;
+use trainmaster_trainer::random_order::RandomOrder;
 
 /// Batches that will follow: as good as endless.
 const MORE: u64 = 1_000_000;

@@ -4,11 +4,11 @@
 
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::hyperparameters::{Hyperparameters, Optimizer as Which};
-use trainmaster_trainer::autoencoder::{
-    optimizer::Optimizer,
-    parameters::{Parameters, Shape},
-    random::Random,
-};
+use trainmaster_trainer::optimizer::{Optimizer, Rule};
+use trainmaster_trainer::random::Random;
+
+/// Numbers in the vector.
+const COUNT: usize = 31;
 
 struct Reference {
     weights: Vec<f64>,
@@ -52,32 +52,28 @@ fn check(which: Which, weight_decay: f64) {
         ..Hyperparameters::default()
     };
     let mut random = Random::new(3, "weights", 0);
-    let shape = Shape::sparse(3, 4);
-    let count = shape.count() as usize;
     let mut numbers = |scale: f64| -> Vec<f64> {
-        (0..count)
+        (0..COUNT)
             .map(|_| f64::from((random.normal() * scale) as f32))
             .collect()
     };
     let weights = numbers(1.0);
     let mut reference = Reference {
         weights: weights.clone(),
-        first: vec![0.0; count],
-        second: vec![0.0; count],
+        first: vec![0.0; COUNT],
+        second: vec![0.0; COUNT],
     };
-    let flat = Tensor::from_slice(&weights).to_kind(Kind::Float);
-    let parameters = Parameters::of(flat, shape).unwrap();
-    let mut optimizer = Optimizer::new(&h, &parameters).unwrap();
+    let parameters = Tensor::from_slice(&weights).to_kind(Kind::Float);
+    let mut optimizer = Optimizer::new(Rule::from(&h), &parameters).unwrap();
     for t in 1..=20 {
         let gradient = numbers(0.1);
         let rate = 0.01 * f64::from(21 - t);
-        let mut gradients = Parameters::zeros(shape, Device::Cpu).unwrap();
-        gradients.flat.copy_(&Tensor::from_slice(&gradient));
+        let gradients = Tensor::from_slice(&gradient).to_kind(Kind::Float);
         optimizer
             .step(&parameters, &gradients, rate, t as u64)
             .unwrap();
         reference.step(&h, &gradient, rate, t);
-        let ours: Vec<f64> = Vec::try_from(&parameters.flat.to_kind(Kind::Double)).unwrap();
+        let ours: Vec<f64> = Vec::try_from(&parameters.to_kind(Kind::Double)).unwrap();
         for (ours, theirs) in ours.iter().zip(&reference.weights) {
             assert!(
                 (ours - theirs).abs() < 1e-5,
@@ -107,14 +103,10 @@ fn sgd_has_momentum() {
 
 #[test]
 fn a_learning_rate_of_nothing_changes_nothing() {
-    let shape = Shape::sparse(3, 4);
-    let parameters = Parameters::zeros(shape, Device::Cpu).unwrap();
-    let mut gradients = Parameters::zeros(shape, Device::Cpu).unwrap();
-    let _ = gradients.flat.fill_(1.0);
-    let mut optimizer = Optimizer::new(&Hyperparameters::default(), &parameters).unwrap();
+    let parameters = Tensor::zeros([COUNT as i64], (Kind::Float, Device::Cpu));
+    let gradients = Tensor::ones_like(&parameters);
+    let rule = Rule::from(&Hyperparameters::default());
+    let mut optimizer = Optimizer::new(rule, &parameters).unwrap();
     optimizer.step(&parameters, &gradients, 0.0, 1).unwrap();
-    assert_eq!(
-        parameters.flat.abs().sum(Kind::Float).double_value(&[]),
-        0.0
-    );
+    assert_eq!(parameters.abs().sum(Kind::Float).double_value(&[]), 0.0);
 }

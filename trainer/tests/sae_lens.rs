@@ -11,8 +11,8 @@ use trainmaster_trainer::autoencoder::parameters::{Parameters, Shape};
 use trainmaster_trainer::autoencoder::sae_lens::{
     Autoencoder, AutoencoderError, Provenance, read_metadata,
 };
-use trainmaster_trainer::autoencoder::tensor_file::{TensorFile, write_tensors};
 use trainmaster_trainer::autoencoder::training::Training;
+use trainmaster_trainer::tensor_file::{TensorFile, write_tensors};
 
 const D_IN: i64 = 8;
 const D_OUT: i64 = 6;

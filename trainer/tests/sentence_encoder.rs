@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
-use trainmaster_trainer::autoencoder::tensor_file::TensorFile;
 use trainmaster_trainer::features::sentence_encoder::{SentenceEncoder, SentenceEncoderError};
+use trainmaster_trainer::tensor_file::TensorFile;
 
 fn tests(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
-use trainmaster_trainer::autoencoder::{tensor_file::write_tensors, training::Training};
+use trainmaster_trainer::{autoencoder::training::Training, tensor_file::write_tensors};
 
 const WARM_UP: usize = 3;
 

@@ -20,13 +20,14 @@ use std::{
 };
 use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::{
-    autoencoder::{Autoencoder, tensor_file::write_tensors},
+    autoencoder::Autoencoder,
     dataset::{TokenizedDataset, tokenize},
     features::{
         pass::{Pass, PassOptions, Site},
         sample::Sample,
     },
     language_model::{HookPoint, LanguageModel, LoadOptions, Site as Place},
+    tensor_file::write_tensors,
     tokenizer::Tokenizer,
 };
 

@@ -3,8 +3,8 @@
 use super::mixing_buffer::Cursor;
 use super::normalization::Normalization;
 use super::parameters::Shape;
-use super::tensor_file::{TensorFile, TensorFileError, write_tensors};
 use super::training::Training;
+use crate::tensor_file::{TensorFile, TensorFileError, write_tensors};
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ mod block;
 
 use super::activations::{ActivationError, ActivationSource};
 use super::normalization::Normalization;
-use super::random_order::RandomOrder;
+use crate::random_order::RandomOrder;
 use block::Block;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
 //! What activations look like, estimated from a first sample, so that hyperparameters mean the same for every model.
 
 use super::activations::{ActivationError, ActivationSource};
-use super::random_order::RandomOrder;
+use crate::random_order::RandomOrder;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, TchError, Tensor};
 

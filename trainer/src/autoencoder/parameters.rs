@@ -1,7 +1,7 @@
 //! The weights of an autoencoder in training: one flat f32 vector, so that the optimizer passes over it once, and views of it.
 
 use super::gradient::Activation;
-use super::random::Random;
+use crate::random::Random;
 use tch::{Device, Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 use trainmaster_domain::training::EncoderType;

@@ -7,7 +7,7 @@
 //! that makes up for it. The draw is a function of seed and step.
 
 use super::parameters::{Parameters, initial_threshold};
-use super::random::Random;
+use crate::random::Random;
 use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 

@@ -11,8 +11,8 @@ pub use write::Provenance;
 
 use super::gradient::Activation;
 use super::parameters::Magnitude;
-use super::tensor_file::TensorFileError;
 use super::training::Training;
+use crate::tensor_file::TensorFileError;
 use std::path::PathBuf;
 use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::training::EncoderType;

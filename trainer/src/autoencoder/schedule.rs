@@ -1,30 +1,24 @@
 //! How the learning rate and the weight of the sparsity loss change over a training.
 
+use crate::learning_rate::{self, Decay};
 use trainmaster_domain::hyperparameters::{Hyperparameters, LrSchedule};
 
 /// The learning rate of a step, counted from 1. It rises linearly over `warmupSteps` to its peak, reached at the last of them,
 /// and then follows the schedule, which at the last step of the training arrives at 0 (constant: stays).
 #[must_use]
 pub fn learning_rate(hyperparameters: &Hyperparameters, step: u64) -> f64 {
-    let peak = hyperparameters.learning_rate;
-    let warmup = u64::from(hyperparameters.warmup_steps);
-    if step <= warmup {
-        return peak * step as f64 / warmup as f64;
-    }
-    let all = u64::from(hyperparameters.training_steps);
-    let decaying = all.saturating_sub(warmup).max(1);
-    // The first step after the warm-up is the first that has fallen, except where it is also the only one.
-    let done = (step - warmup).min(decaying);
-    let fraction = if decaying == 1 {
-        0.0
-    } else {
-        (done - 1) as f64 / (decaying - 1) as f64
+    let decay = match hyperparameters.lr_schedule {
+        LrSchedule::Constant => Decay::Constant,
+        LrSchedule::Linear => Decay::Polynomial(1.0),
+        LrSchedule::Cosine => Decay::Cosine,
     };
-    match hyperparameters.lr_schedule {
-        LrSchedule::Constant => peak,
-        LrSchedule::Linear => peak * (1.0 - fraction),
-        LrSchedule::Cosine => peak * 0.5 * (1.0 + (std::f64::consts::PI * fraction).cos()),
-    }
+    learning_rate::learning_rate(
+        hyperparameters.learning_rate,
+        u64::from(hyperparameters.warmup_steps),
+        u64::from(hyperparameters.training_steps),
+        decay,
+        step,
+    )
 }
 
 /// λ of a step, counted from 1: rises linearly over `sparsityWarmupSteps` (none: a twentieth of `trainingSteps`).

@@ -4,11 +4,11 @@ mod state;
 
 use super::gradient::{Arithmetic, Asked, AuxK, Gradient};
 use super::metrics::explained_variance;
-use super::optimizer::Optimizer;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, Shape};
 use super::resampling::resample;
 use super::sae_lens::Autoencoder;
 use super::schedule::{learning_rate, sparsity_coefficient};
+use crate::optimizer::{Optimizer, clip};
 use tch::{Kind, TchError, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 
@@ -88,7 +88,7 @@ impl Training {
         let batch = i64::from(hyperparameters.batch_size);
         Ok(Self {
             gradient: Gradient::new(&parameters, batch, kind)?,
-            optimizer: Optimizer::new(hyperparameters, &parameters)?,
+            optimizer: Optimizer::new(hyperparameters.into(), &parameters.flat)?,
             since_fired: zeros()?,
             firings: Firings {
                 counts: zeros()?,
@@ -138,7 +138,7 @@ impl Training {
                 clip(&mut gradients.flat, largest)?;
             }
             self.optimizer
-                .step(&self.parameters, gradients, rate, step)?;
+                .step(&self.parameters.flat, &gradients.flat, rate, step)?;
             if let Some(threshold) = &mut self.parameters.threshold {
                 let _ = threshold.f_clamp_min_(0.0)?;
             }
@@ -234,20 +234,21 @@ impl Training {
             (batch, target),
             row_errors,
         )?;
-        self.optimizer.forget(self.parameters.shape, &rows)?;
+        forget(&self.optimizer, self.parameters.shape, &rows)?;
         let _ = self.since_fired.f_index_fill_(0, &rows, 0)?;
         Ok(())
     }
 }
 
-/// Scales a gradient down to a Euclidean norm (as PyTorch's `clip_grad_norm_` does).
-fn clip(gradient: &mut Tensor, largest: f64) -> Result<(), TchError> {
-    let norm = gradient
-        .f_norm_scalaropt_dtype(2.0, Kind::Float)?
-        .f_double_value(&[])?;
-    let scale = largest / (norm + 1e-6);
-    if scale < 1.0 {
-        let _ = gradient.f_mul_scalar_(scale)?;
+/// Forgets what an optimizer remembers of some latents (i64), whose weights are new.
+fn forget(optimizer: &Optimizer, shape: Shape, latents: &Tensor) -> Result<(), TchError> {
+    for moment in [&optimizer.first_moment, &optimizer.second_moment] {
+        if moment.numel() > 0 {
+            let mut of = Parameters::of(moment.shallow_clone(), shape)?;
+            for rows in of.by_latent() {
+                let _ = rows.f_index_fill_(0, latents, 0.0)?;
+            }
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::active::Active;
 use super::passage::{Passage, Window};
 use super::representation::{CODE, Sums};
 use super::sample::Sample;
-use crate::autoencoder::random::Random;
+use crate::random::Random;
 use std::collections::BTreeMap;
 
 /// How many there are.

@@ -1,7 +1,7 @@
 //! What the studied model itself makes of a stretch of text: its activations, averaged over the stretch, as a short code.
 
 use super::passage::Window;
-use crate::autoencoder::random::Random;
+use crate::random::Random;
 use tch::{Kind, TchError, Tensor};
 
 /// Numbers of a code.

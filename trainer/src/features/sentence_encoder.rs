@@ -3,7 +3,7 @@
 
 mod bert;
 
-use crate::autoencoder::tensor_file::TensorFileError;
+use crate::tensor_file::TensorFileError;
 use bert::Bert;
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! In this order: repetition penalty (Keskar et al. 2019, arXiv:1909.05858), temperature, top-k (Fan et al. 2018, arXiv:1805.04833),
 //! top-p (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). The drawing is a function of the seed alone, on every device.
 
-use crate::autoencoder::random::Random;
+use crate::random::Random;
 use std::collections::HashSet;
 use trainmaster_domain::run::spec::Sampling;
 

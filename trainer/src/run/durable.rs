@@ -86,6 +86,22 @@ pub fn contents(directory: &Path) -> Result<Contents, RunError> {
     })
 }
 
+/// Checks a directory against the hash that was announced of it.
+///
+/// # Errors
+/// [`RunError::FileAltered`], or a [`RunError`] of the file that could not be read.
+pub fn expect(directory: &Path, announced: &str) -> Result<(), RunError> {
+    let found = contents(directory)?.sha256;
+    if found == announced {
+        return Ok(());
+    }
+    Err(RunError::FileAltered {
+        path: directory.to_owned(),
+        found,
+        announced: announced.to_owned(),
+    })
+}
+
 fn list(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

@@ -2,11 +2,11 @@
 
 use crate::autoencoder::{
     activations::ActivationError, checkpoint::CheckpointError, sae_lens::AutoencoderError,
-    tensor_file::TensorFileError,
 };
 use crate::dataset::DatasetError;
 use crate::hub::HubError;
 use crate::language_model::LanguageModelError;
+use crate::tensor_file::TensorFileError;
 use crate::tokenizer::TokenizerError;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,12 @@ use trainmaster_domain::run::journal::{Failure, FailureClass};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The loss of a step is not a number.
-    #[error(
-        "the loss of step {step} is not finite: lower learningRate or l1Coefficient, or raise warmupSteps, and start again \
-         (bf16 products can be the cause too: precision f32 avoids them)"
-    )]
+    #[error("the loss of step {step} is not finite: {advice}")]
     LossNotFinite {
         /// Which step.
         step: u64,
+        /// What to do.
+        advice: &'static str,
     },
     /// There is nothing to train on.
     #[error("the dataset has nothing to train on: {reason}; add text to it and tokenise it again")]
@@ -53,7 +52,7 @@ pub enum RunError {
     },
     /// A file is not the one that was announced.
     #[error(
-        "{path} has been altered since it was announced (SHA-256 {found}, announced {announced}): resume from another checkpoint"
+        "{path} has been altered since it was announced (SHA-256 {found}, announced {announced}): put it back, or go on from another"
     )]
     FileAltered {
         /// Which file or directory.

@@ -10,6 +10,55 @@ const STEPS: usize = 100;
 /// … or is so old.
 const AGE: Duration = Duration::from_secs(5);
 
+/// What is recorded of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Which step, from 1.
+    pub step: u64,
+    /// Its whole loss.
+    pub loss: f64,
+    /// The learning rate that was used.
+    pub learning_rate: f64,
+    /// What depends on what is trained.
+    pub measured: Measured,
+}
+
+/// What is measured of a step, by what is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measured {
+    /// Of autoencoders.
+    Autoencoder {
+        /// The reconstruction part of the loss.
+        reconstruction_error: f64,
+        /// The rest.
+        details: Details,
+    },
+}
+
+impl Row {
+    /// Of a step whose details were measured.
+    #[must_use]
+    pub fn of(step: &Step) -> Option<Self> {
+        step.details.map(|details| Self {
+            step: step.step,
+            loss: step.loss,
+            learning_rate: step.learning_rate,
+            measured: Measured::Autoencoder {
+                reconstruction_error: step.reconstruction_error,
+                details,
+            },
+        })
+    }
+
+    /// L0, of autoencoders.
+    #[must_use]
+    pub fn sparsity(&self) -> Option<f64> {
+        match self.measured {
+            Measured::Autoencoder { details, .. } => Some(details.active_latents),
+        }
+    }
+}
+
 /// What a step did to several autoencoders: the means, and the sum of the dead latents.
 #[must_use]
 pub fn mean(steps: &[Step]) -> Option<Step> {
@@ -36,7 +85,7 @@ pub fn mean(steps: &[Step]) -> Option<Step> {
 #[derive(Debug)]
 pub struct Collector {
     batch: MetricsBatch,
-    /// Activations trained on since the last batch.
+    /// Samples trained on since the last batch.
     trained: u64,
     since: Instant,
 }
@@ -52,21 +101,28 @@ impl Collector {
         }
     }
 
-    /// Takes up a step over `activations`; only one with details becomes a row.
-    pub fn push(&mut self, step: &Step, activations: u64) {
-        self.trained += activations;
-        let Some(details) = step.details else {
+    /// Takes up a step over so many samples (activations, slices of images), and its row, where it is recorded.
+    pub fn push(&mut self, row: Option<Row>, samples: u64) {
+        self.trained += samples;
+        let Some(row) = row else {
             return;
         };
         let batch = &mut self.batch;
-        batch.steps.push(step.step);
-        batch.loss.push(step.loss);
-        batch.sparsity.push(details.active_latents);
-        batch.reconstruction_error.push(step.reconstruction_error);
-        batch.dead_neurons.push(details.dead_latents);
-        batch.explained_variance.push(details.explained_variance);
-        batch.learning_rate.push(step.learning_rate);
+        batch.steps.push(row.step);
+        batch.loss.push(row.loss);
+        batch.learning_rate.push(row.learning_rate);
         batch.at.push(Utc::now());
+        match row.measured {
+            Measured::Autoencoder {
+                reconstruction_error,
+                details,
+            } => {
+                batch.sparsity.push(details.active_latents);
+                batch.reconstruction_error.push(reconstruction_error);
+                batch.dead_neurons.push(details.dead_latents);
+                batch.explained_variance.push(details.explained_variance);
+            }
+        }
     }
 
     /// Whether the batch should be written now.

@@ -11,11 +11,11 @@ use super::train::places::Places;
 use crate::autoencoder::{
     activations::{ActivationError, ActivationSource},
     precision::product_kind,
-    random_order::RandomOrder,
     sae_lens::Provenance,
 };
 use crate::dataset::TokenizedDataset;
 use crate::language_model::{Checkpoint, HookPoint, LanguageModel, LoadOptions, ModelConfig};
+use crate::random_order::RandomOrder;
 use std::ops::ControlFlow;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};

@@ -6,45 +6,34 @@ pub(in crate::run) mod places;
 mod site;
 mod start;
 
-use super::durable;
+use super::course::{self, Course, Learner, Pace, Stepped};
+use super::durable::Contents;
 use super::failure::RunError;
-use super::life::Next;
-use super::metrics::{Collector, mean};
+use super::life::{Life, Next};
+use super::metrics::{Row, mean};
 use super::model_activations::ModelActivations;
 use super::{Run, device};
 use crate::autoencoder::{
     activations::ActivationSource,
     mixing_buffer::{Batch, MixingBuffer},
-    random_order::RandomOrder,
-    training::Step,
 };
+use crate::random_order::RandomOrder;
 use evaluation::Evaluation;
-use site::Site;
+use site::{Site, not_finite};
 use std::ops::ControlFlow;
+use std::path::Path;
 use trainmaster_domain::hyperparameters::Hyperparameters;
-use trainmaster_domain::run::control::Request;
-use trainmaster_domain::run::journal::{
-    AtStep, CheckpointSaved, Finished, Record, TrainingStarted,
-};
+use trainmaster_domain::run::journal::{Record, TrainingStarted};
 use trainmaster_domain::run::spec::Train;
 
-/// Everything that a training in progress consists of.
-struct Session<'a> {
-    run: &'a mut Run,
+/// What the places of a training learn from, and what they have learnt.
+struct Autoencoders<'a> {
     hyperparameters: &'a Hyperparameters,
     source: &'a mut ModelActivations,
     sites: Vec<Site>,
     buffer: MixingBuffer,
     /// Absent where nothing is held out.
     evaluation: Option<Evaluation>,
-    collector: Collector,
-    /// Steps that are done.
-    step: u64,
-    last: Option<Step>,
-    /// The step of the newest checkpoint that has been announced under this lease or resumed from.
-    checkpointed: Option<u64>,
-    /// The step of the newest evaluation under this lease.
-    evaluated: Option<u64>,
 }
 
 /// Trains to the end, or until asked otherwise; what happened is in the journal then.
@@ -68,8 +57,7 @@ pub(super) fn train(
             reason: "it has no sequences".into(),
         });
     }
-    durable::remove_leftovers(&run.directory);
-    durable::remove_leftovers(&run.directory.join("checkpoints"));
+    course::clean(run);
 
     let device = device(&run.spec.resources.device)?;
     let begun = match &train.resume_from {
@@ -98,7 +86,7 @@ pub(super) fn train(
         }),
         false,
     )?;
-    Session {
+    let autoencoders = Autoencoders {
         buffer: MixingBuffer::new(
             state.seed,
             RandomOrder::new(state.seed, state.passes),
@@ -107,87 +95,80 @@ pub(super) fn train(
             state.cursor,
         ),
         evaluation: Evaluation::of(source),
-        checkpointed: train.resume_from.as_ref().map(|from| from.step),
-        evaluated: None,
-        collector: Collector::new(),
-        step: state.step,
-        last: None,
-        run,
         hyperparameters,
         source,
         sites,
-    }
-    .go_on()
+    };
+    let pace = Pace {
+        steps: u64::from(hyperparameters.training_steps),
+        log_interval: u64::from(hyperparameters.log_interval),
+        checkpoint_interval: u64::from(hyperparameters.checkpoint_interval),
+    };
+    Course::new(run, autoencoders, pace, train.resume_from.as_ref()).go_on()
 }
 
-impl Session<'_> {
-    fn go_on(mut self) -> Result<(), RunError> {
-        let steps = u64::from(self.hyperparameters.training_steps);
-        while self.step < steps {
-            match self.run.life.next() {
-                Next::GoOn => self.step()?,
-                Next::Leave => return Err(RunError::Superseded),
-                Next::Asked(Request::Pause) => {
-                    self.checkpoint()?;
-                    let step = self.step;
-                    return self.run.say(Record::Paused(AtStep { step }), true);
-                }
-                Next::Asked(Request::Stop) => {
-                    let finished = self.result()?;
-                    return self.run.say(Record::Stopped(finished), true);
-                }
-            }
-        }
-        if self.checkpointed != Some(self.step) {
-            self.checkpoint()?;
-        }
-        self.evaluate()?;
-        let finished = self.result()?;
-        self.run.say(Record::Completed(finished), true)
-    }
-
-    fn step(&mut self) -> Result<(), RunError> {
-        // Reading activations can take longer than metrics may wait.
-        if self.collector.is_due() {
-            self.flush()?;
-        }
+impl Learner for Autoencoders<'_> {
+    fn step(
+        &mut self,
+        step: u64,
+        recorded: bool,
+        life: &Life,
+    ) -> Result<ControlFlow<(), Stepped>, RunError> {
         let h = self.hyperparameters;
-        let next = self.step + 1;
-        if self
-            .next_batches(u64::from(h.training_steps).saturating_sub(next))?
-            .is_break()
-        {
-            return Ok(());
+        let more = u64::from(h.training_steps).saturating_sub(step);
+        if self.next_batches(more, life)?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
-        let every = |interval: u32| next.is_multiple_of(u64::from(interval));
-        let recorded = next == 1 || every(h.log_interval) || next == u64::from(h.training_steps);
         let mut steps = Vec::with_capacity(self.sites.len());
         for site in &mut self.sites {
             let step = site
                 .step(recorded)
                 .map_err(|error| RunError::of_libtorch("training", &error))?;
             if !step.loss.is_finite() {
-                self.flush()?;
-                return Err(RunError::LossNotFinite { step: step.step });
+                return Err(not_finite(step.step));
             }
-            self.run.life.progress();
+            life.progress();
             steps.push(step);
         }
-        self.step = next;
-        if let Some(step) = mean(&steps) {
-            self.collector.push(&step, u64::from(h.batch_size));
-            self.last = Some(step);
-        }
-        if every(h.checkpoint_interval) {
-            self.checkpoint()?;
-            self.evaluate()?;
-        }
-        Ok(())
+        let Some(all) = mean(&steps) else {
+            return Err(RunError::Internal {
+                what: "a training has no place".into(),
+            });
+        };
+        Ok(ControlFlow::Continue(Stepped {
+            loss: all.loss,
+            row: Row::of(&all),
+            samples: u64::from(h.batch_size),
+        }))
     }
 
+    fn weights_are_finite(&self) -> Result<(), RunError> {
+        self.sites.iter().try_for_each(Site::weights_are_finite)
+    }
+
+    fn checkpoint(&mut self, path: &Path, step: u64) -> Result<Contents, RunError> {
+        let contents = keep::checkpoint(path, &self.sites, step, self.buffer.cursor())?;
+        self.source.settle();
+        Ok(contents)
+    }
+
+    fn result(&mut self, path: &Path, _step: u64) -> Result<Contents, RunError> {
+        keep::result(path, &self.sites)
+    }
+
+    fn evaluate(&mut self, step: u64, life: &Life) -> Result<Option<Record>, RunError> {
+        let (Some(evaluation), Some(model)) = (&mut self.evaluation, self.source.model()) else {
+            return Ok(None);
+        };
+        let (dataset, streams) = (self.source.dataset(), self.source.streams());
+        let found = evaluation.measure(model, dataset, streams, &self.sites, life, step)?;
+        Ok(found.map(Record::Evaluated))
+    }
+}
+
+impl Autoencoders<'_> {
     /// Fills the batches of all places, from one pass over the language model where one is due.
-    fn next_batches(&mut self, more: u64) -> Result<ControlFlow<()>, RunError> {
-        let life = &self.run.life;
+    fn next_batches(&mut self, more: u64, life: &Life) -> Result<ControlFlow<()>, RunError> {
         let mut tick = |_| {
             life.progress();
             match life.heard() {
@@ -199,80 +180,5 @@ impl Session<'_> {
         Ok(self
             .buffer
             .next_batch(self.source, &batches, more, &mut tick)?)
-    }
-
-    fn flush(&mut self) -> Result<(), RunError> {
-        match self.collector.take() {
-            Some(batch) => self.run.say(Record::Metrics(batch), false),
-            None => Ok(()),
-        }
-    }
-
-    /// Metrics come first, so that a checkpoint in the journal has its steps before it.
-    fn checkpoint(&mut self) -> Result<(), RunError> {
-        self.flush()?;
-        self.run.still_ours()?;
-        self.sites.iter().try_for_each(Site::weights_are_finite)?;
-        let step = self.step;
-        let path = self
-            .run
-            .directory
-            .join("checkpoints")
-            .join(format!("{step}-{}", self.run.spec.lease));
-        let contents = keep::checkpoint(&path, &self.sites, step, self.buffer.cursor())?;
-        self.source.settle();
-        self.run.life.progress();
-        let last = self.last.filter(|last| last.step == step);
-        self.run.say(
-            Record::CheckpointSaved(CheckpointSaved {
-                step,
-                loss: last.map(|last| last.loss),
-                sparsity: last
-                    .and_then(|last| last.details)
-                    .map(|details| details.active_latents),
-                path: path.to_string_lossy().into_owned(),
-                file_size_bytes: contents.size_bytes,
-                sha256: contents.sha256,
-            }),
-            true,
-        )?;
-        self.checkpointed = Some(step);
-        Ok(())
-    }
-
-    /// Measures what was trained so far, once a step; given up when something else is asked. Changes nothing of the training.
-    fn evaluate(&mut self) -> Result<(), RunError> {
-        let (Some(evaluation), Some(model)) = (&mut self.evaluation, self.source.model()) else {
-            return Ok(());
-        };
-        if self.evaluated == Some(self.step) {
-            return Ok(());
-        }
-        let found = evaluation.measure(
-            model,
-            self.source.dataset(),
-            self.source.streams(),
-            &self.sites,
-            &self.run.life,
-            self.step,
-        )?;
-        if let Some(found) = found {
-            self.run.say(Record::Evaluated(found), true)?;
-            self.evaluated = Some(self.step);
-        }
-        Ok(())
-    }
-
-    fn result(&mut self) -> Result<Finished, RunError> {
-        self.flush()?;
-        self.run.still_ours()?;
-        self.sites.iter().try_for_each(Site::weights_are_finite)?;
-        let path = self.run.directory.join("result");
-        let contents = keep::result(&path, &self.sites)?;
-        Ok(Finished {
-            step: self.step,
-            path: path.to_string_lossy().into_owned(),
-            sha256: contents.sha256,
-        })
     }
 }

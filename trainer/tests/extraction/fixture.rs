@@ -5,10 +5,11 @@ use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
-use trainmaster_trainer::autoencoder::{Autoencoder, tensor_file::write_tensors};
+use trainmaster_trainer::autoencoder::Autoencoder;
 use trainmaster_trainer::dataset::TokenizedDataset;
 use trainmaster_trainer::features::pass::Site;
 use trainmaster_trainer::language_model::{HookPoint, LanguageModel, LoadOptions};
+use trainmaster_trainer::tensor_file::write_tensors;
 
 pub const WIDTH: i64 = 64;
 

@@ -4,8 +4,8 @@ use tch::{Device, Kind, Tensor};
 use trainmaster_trainer::autoencoder::{
     gradient::{Activation, AuxK},
     parameters::{Parameters, Shape},
-    random::Random,
 };
+use trainmaster_trainer::random::Random;
 
 pub const B: i64 = 32;
 pub const D_IN: i64 = 8;

@@ -1,7 +1,7 @@
 //! The activations of some passes, and the order in which they are served.
 
 use super::{Batch, Feed, Reading};
-use crate::autoencoder::random::Random;
+use crate::random::Random;
 use tch::{Kind, TchError, Tensor};
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::configuration::{Configuration, Latents, read_object};
 use super::{Autoencoder, AutoencoderError, LatentFunction, SPARSITY, WEIGHTS};
 use crate::autoencoder::parameters::Magnitude;
-use crate::autoencoder::tensor_file::TensorFile;
+use crate::tensor_file::TensorFile;
 use serde_json::{Map, Value};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};

@@ -1,7 +1,7 @@
 //! Writing a directory as SAELens does.
 
 use super::{Autoencoder, AutoencoderError, CONFIGURATION, LatentFunction, SPARSITY, WEIGHTS};
-use crate::autoencoder::tensor_file::write_tensors;
+use crate::tensor_file::write_tensors;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 use std::path::Path;

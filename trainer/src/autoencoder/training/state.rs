@@ -2,7 +2,7 @@
 
 use super::Training;
 use crate::autoencoder::parameters::{Parameters, Shape};
-use crate::autoencoder::tensor_file::TensorFileError;
+use crate::tensor_file::TensorFileError;
 use tch::{Device, Kind, Tensor};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 

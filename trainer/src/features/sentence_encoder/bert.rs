@@ -1,7 +1,7 @@
 //! BERT's encoder (Devlin et al. 2018, arXiv:1810.04805), forward only.
 
 use super::SentenceEncoderError;
-use crate::autoencoder::tensor_file::TensorFile;
+use crate::tensor_file::TensorFile;
 use serde_json::Value;
 use std::path::Path;
 use tch::{Device, Kind, TchError, Tensor};

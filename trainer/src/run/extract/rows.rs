@@ -2,13 +2,13 @@
 
 use super::open::{Opened, Place};
 use super::{End, Progress};
-use crate::autoencoder::random::Random;
 use crate::features::artifact::{FeatureRow, rounded};
 use crate::features::label::Label;
 use crate::features::pass::Pass;
 use crate::features::score::{
     COMPONENTS, Calibration, Context, Evaluated, Evaluator, PERMUTED, VERSION, four_digits,
 };
+use crate::random::Random;
 use crate::run::Run;
 use crate::run::failure::RunError;
 use trainmaster_domain::hyperparameters::Hook;

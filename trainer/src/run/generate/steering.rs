@@ -3,9 +3,8 @@
 use crate::autoencoder::Autoencoder;
 use crate::generation::SteeringVector;
 use crate::language_model::LanguageModel;
-use crate::run::Run;
-use crate::run::durable;
 use crate::run::failure::RunError;
+use crate::run::{Run, durable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
@@ -32,14 +31,7 @@ pub(super) fn vector(
         });
     }
     let directory = Path::new(&steering.autoencoder_path);
-    let found = durable::contents(directory)?.sha256;
-    if found != steering.autoencoder_sha256 {
-        return Err(RunError::FileAltered {
-            path: directory.to_owned(),
-            found,
-            announced: steering.autoencoder_sha256.clone(),
-        });
-    }
+    durable::expect(directory, &steering.autoencoder_sha256)?;
     let mut vector = SteeringVector::new(layer, config.hidden_size, model.device())?;
     let latents = Autoencoder::load(&of_site(steering, 0), Device::Cpu)?
         .w_dec

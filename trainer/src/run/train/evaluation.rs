@@ -6,7 +6,7 @@
 
 mod quality;
 
-use super::site::Site;
+use super::site::{Site, not_finite};
 use crate::autoencoder::Autoencoder;
 use crate::dataset::{Batch, TokenizedDataset};
 use crate::language_model::{HookPoint, LanguageModel, NextTokenLoss};
@@ -88,7 +88,7 @@ impl Evaluation {
             let found = of_site(site, &quality, clean, spliced, ablated)
                 .map_err(|error| RunError::of_libtorch("evaluating", &error))?;
             if !found.is_finite() {
-                return Err(RunError::LossNotFinite { step });
+                return Err(not_finite(step));
             }
             measured.push(found);
         }

@@ -12,6 +12,15 @@ use crate::run::train::places::Streams;
 use tch::{Device, TchError};
 use trainmaster_domain::hyperparameters::{HookSite, Hyperparameters};
 
+/// The loss or the weights of a step are not numbers.
+pub(super) fn not_finite(step: u64) -> RunError {
+    RunError::LossNotFinite {
+        step,
+        advice: "lower learningRate or l1Coefficient, or raise warmupSteps, and start again (bf16 products can be the cause too: \
+                 precision f32 avoids them)",
+    }
+}
+
 /// A place in training. Its parameters, their gradients, the optimizer's moments and the large tensors of a step are its own, so memory
 /// grows with the number of places.
 pub(super) struct Site {
@@ -90,7 +99,7 @@ impl Site {
             Ok(())
         } else {
             let step = self.training.step;
-            Err(RunError::LossNotFinite { step })
+            Err(not_finite(step))
         }
     }
 }

@@ -9,12 +9,12 @@ use crate::autoencoder::{
     normalization::{Estimate, Normalization},
     parameters::{Parameters, Shape},
     precision::product_kind,
-    random_order::RandomOrder,
     training::Training,
 };
+use crate::random_order::RandomOrder;
 use crate::run::failure::RunError;
 use crate::run::model_activations::ModelActivations;
-use crate::run::{Run, durable};
+use crate::run::{Run, course::checked};
 use std::path::Path;
 use tch::{Device, Kind, TchError};
 use trainmaster_domain::hyperparameters::{HookSite, Hyperparameters};
@@ -104,15 +104,7 @@ pub(super) fn resume(
     source: &ModelActivations,
     device: Device,
 ) -> Result<Vec<(State, Training)>, RunError> {
-    let directory = Path::new(&from.path);
-    let found = durable::contents(directory)?.sha256;
-    if found != from.sha256 {
-        return Err(RunError::FileAltered {
-            path: directory.to_owned(),
-            found,
-            announced: from.sha256.clone(),
-        });
-    }
+    let directory = checked(from)?;
     let places = source.places();
     let loaded = places.sites.iter().map(|place| {
         let directory = part(directory, &places.sites, place);

@@ -1,6 +1,6 @@
 //! The order in which the parts of a dataset are read: every epoch a new permutation, computed rather than stored.
 
-use super::random::Random;
+use crate::random::Random;
 
 const ROUNDS: usize = 6;
 
