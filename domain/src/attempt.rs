@@ -88,19 +88,49 @@ pub enum LossReason {
     NoHeartbeat,
     /// Heartbeats, but no progress within the limit: hung.
     NoProgress,
-    /// The kernel ended it for want of memory.
+    /// The kernel, or SLURM, ended it for want of memory.
     OutOfMemory,
+    /// Its time limit was over.
+    TimeLimit,
+    /// Its node failed.
+    NodeFailed,
+    /// Another job took its place.
+    Preempted,
+    /// SLURM has put it back into its queue, where it waits for the next lease.
+    Requeued,
+    /// Somebody else cancelled it.
+    Cancelled,
+    /// SLURM does not know it any more, and nothing proves that it succeeded.
+    OutcomeUnknown,
 }
 
 impl LossReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 11] = [
         Self::Exited,
         Self::NotStarted,
         Self::NoHeartbeat,
         Self::NoProgress,
         Self::OutOfMemory,
+        Self::TimeLimit,
+        Self::NodeFailed,
+        Self::Preempted,
+        Self::Requeued,
+        Self::Cancelled,
+        Self::OutcomeUnknown,
     ];
+
+    /// Whether it speaks against the run: what a scheduler did with it of its own accord is not counted as a crash, and not waited after.
+    #[must_use]
+    pub const fn is_crash(self) -> bool {
+        !matches!(self, Self::Preempted | Self::Requeued)
+    }
+
+    /// Whether somebody wanted it, so that no further attempt is made before a person asks.
+    #[must_use]
+    pub const fn is_wanted(self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
 
     /// As events have it.
     #[must_use]
@@ -111,6 +141,12 @@ impl LossReason {
             Self::NoHeartbeat => "no_heartbeat",
             Self::NoProgress => "no_progress",
             Self::OutOfMemory => "out_of_memory",
+            Self::TimeLimit => "time_limit",
+            Self::NodeFailed => "node_failed",
+            Self::Preempted => "preempted",
+            Self::Requeued => "requeued",
+            Self::Cancelled => "cancelled",
+            Self::OutcomeUnknown => "outcome_unknown",
         }
     }
 }
@@ -298,7 +334,16 @@ impl Attempts {
         self.live = false;
     }
 
-    pub(crate) fn on_lost(&mut self) {
+    /// The run is gone without a word.
+    pub(crate) fn on_lost(&mut self, reason: LossReason) {
+        self.live = false;
+        if reason.is_crash() {
+            self.crashes = self.crashes.saturating_add(1);
+        }
+    }
+
+    /// The run has ended by its own word, which was that it could not go on.
+    pub(crate) fn on_broken(&mut self) {
         self.live = false;
         self.crashes = self.crashes.saturating_add(1);
     }
@@ -349,16 +394,29 @@ impl Attempts {
         loss: &Loss,
     ) -> Result<(LeaseExpired, Result<Retried, Failed>), LeaseRefusal> {
         self.fence(loss.lease)?;
-        let crashes = self.crashes.saturating_add(1);
         let expired = LeaseExpired {
             lease: loss.lease,
             reason: loss.reason,
             message: loss.message.clone(),
         };
-        let next = loss
-            .policy
-            .next(crashes, loss.now)
-            .ok_or_else(|| poison(loss.lease, crashes, &loss.message));
+        let next = if loss.reason.is_wanted() {
+            Err(Failed {
+                lease: loss.lease,
+                seq: 0,
+                code: loss.reason.name().to_owned(),
+                message: format!("{} Retry it to go on.", loss.message),
+            })
+        } else if loss.reason.is_crash() {
+            let crashes = self.crashes.saturating_add(1);
+            loss.policy
+                .next(crashes, loss.now)
+                .ok_or_else(|| poison(loss.lease, crashes, &loss.message))
+        } else {
+            Ok(Retried {
+                not_before: None,
+                automatic: true,
+            })
+        };
         Ok((expired, next))
     }
 }

@@ -1,9 +1,10 @@
 //! What surrounds an event: where it stands in the log, which stream it belongs to, who caused it; and how it is stored.
 
 use crate::{
-    Task, dataset::DatasetEvent, extraction_template::ExtractionTemplateEvent,
-    feature::FeatureEvent, job::JobEvent, model::ModelEvent, preset::PresetEvent,
-    training::TrainingEvent, training_template::TrainingTemplateEvent, upcast,
+    Task, cross_validation::CrossValidationEvent, dataset::DatasetEvent,
+    extraction_template::ExtractionTemplateEvent, feature::FeatureEvent, job::JobEvent,
+    model::ModelEvent, preset::PresetEvent, slurm::SlurmJobEvent, training::TrainingEvent,
+    training_template::TrainingTemplateEvent, upcast,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -92,11 +93,15 @@ pub enum Category {
     ExtractionTemplate,
     /// A way to steer.
     Preset,
+    /// What SLURM makes of an attempt at a run.
+    SlurmJob,
+    /// A cross-validation.
+    CrossValidation,
 }
 
 impl Category {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Dataset,
         Self::Model,
         Self::Training,
@@ -105,6 +110,8 @@ impl Category {
         Self::TrainingTemplate,
         Self::ExtractionTemplate,
         Self::Preset,
+        Self::SlurmJob,
+        Self::CrossValidation,
     ];
 
     /// As the log stores it.
@@ -119,6 +126,8 @@ impl Category {
             Self::TrainingTemplate => "training_template",
             Self::ExtractionTemplate => "extraction_template",
             Self::Preset => "preset",
+            Self::SlurmJob => "slurm_job",
+            Self::CrossValidation => "cross_validation",
         }
     }
 }
@@ -285,6 +294,10 @@ pub enum Event {
     ExtractionTemplate(ExtractionTemplateEvent),
     /// To a preset.
     Preset(PresetEvent),
+    /// Of a SLURM job.
+    SlurmJob(SlurmJobEvent),
+    /// Of a cross-validation.
+    CrossValidation(CrossValidationEvent),
 }
 
 /// A stored event that this program cannot read.
@@ -330,6 +343,8 @@ impl Event {
             Self::TrainingTemplate(event) => event.event_type(),
             Self::ExtractionTemplate(event) => event.event_type(),
             Self::Preset(event) => event.event_type(),
+            Self::SlurmJob(event) => event.event_type(),
+            Self::CrossValidation(event) => event.event_type(),
         }
     }
 
@@ -379,6 +394,8 @@ impl Event {
             Category::TrainingTemplate => read(tagged).map(Self::TrainingTemplate),
             Category::ExtractionTemplate => read(tagged).map(Self::ExtractionTemplate),
             Category::Preset => read(tagged).map(Self::Preset),
+            Category::SlurmJob => read(tagged).map(Self::SlurmJob),
+            Category::CrossValidation => read(tagged).map(Self::CrossValidation),
         }
         .map_err(|source| DecodeError::Malformed {
             category,
@@ -417,6 +434,8 @@ impl Event {
             Self::TrainingTemplate(event) => event.task(),
             Self::ExtractionTemplate(event) => event.task(),
             Self::Preset(event) => event.task(),
+            Self::SlurmJob(event) => event.task(),
+            Self::CrossValidation(event) => event.task(),
         }
     }
 }

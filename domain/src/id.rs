@@ -1,4 +1,4 @@
-//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`, `job_…`, `tmpl_…`,
+//! Identifiers: newtypes over the text that the tables hold, `ds_…`, `m_…`, `tr_…`, `cp_…`, `job_…`, `cv_…`, `tmpl_…`,
 //! `ext_tmpl_…`, `preset_…`.
 
 use serde::{Deserialize, Serialize};
@@ -103,8 +103,32 @@ id!(
     ModelId, "m_"
 );
 id!(
-    /// A training of an autoencoder.
+    /// A training: of an autoencoder (`tr_…`), or of a network that segments images (`seg_…`).
     TrainingId, "tr_"
+);
+
+/// What the id of a training begins with that is not about autoencoders.
+const SEGMENTATION: &str = "seg_";
+
+impl TrainingId {
+    /// A fresh id of a segmentation training, from randomness that the caller hands in.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when `unique` holds characters that an id may not.
+    pub fn segmentation(unique: &str) -> Result<Self, InvalidId> {
+        Self::new(format!("{SEGMENTATION}{unique}"))
+    }
+
+    /// Whether the training of this id is one of images: an id says so, because whoever reads a single event knows no more.
+    #[must_use]
+    pub fn is_segmentation(id: &str) -> bool {
+        id.starts_with(SEGMENTATION)
+    }
+}
+
+id!(
+    /// A cross-validation.
+    CrossValidationId, "cv_"
 );
 id!(
     /// A job.

@@ -9,15 +9,16 @@ mod work;
 
 pub use event::{
     ActivationsAttached, Ended, FeatureBlock, FeaturesExtracted, FeaturesLabelled, FeaturesScored,
-    JobEvent, Progressed, Queued, TextGenerated,
+    JobEvent, Predicted, Progressed, Queued, TextGenerated,
 };
-pub use work::{Extraction, Generation, Intervention, JobWork};
+pub use work::{Extraction, Generation, Intervention, JobWork, Prediction, PredictionInput};
 
 use crate::{
     Aggregate, Category, Event, Lease, StreamId,
     attempt::{Attempts, Claim, LeaseRefusal, Loss, Report, Retried},
     envelope::{IllegalTransition, WrongCategory},
     run::control::Request,
+    slurm::{Placement, placement::InvalidPlacement},
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,7 @@ impl JobStatus {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobCommand {
     /// Want it.
-    Queue(JobWork),
+    Queue(Queued),
     /// Take it: mint a lease.
     Claim(Claim),
     /// Hear what its run says.
@@ -102,6 +103,9 @@ pub enum JobRefusal {
         /// What was wanted, as a participle.
         wanted: &'static str,
     },
+    /// The cluster cannot be asked for that.
+    #[error(transparent)]
+    Placement(#[from] InvalidPlacement),
     /// A value out of its range.
     #[error("{name} must be {must}; it is {given}")]
     Value {
@@ -125,9 +129,11 @@ pub enum JobRefusal {
 pub struct Job {
     status: JobStatus,
     work: Option<JobWork>,
+    placement: Option<Placement>,
     attempts: Attempts,
     cancel_requested: bool,
     text: Option<TextGenerated>,
+    predicted: Option<Predicted>,
     extracted: Option<FeaturesExtracted>,
     failure: Option<crate::attempt::Failed>,
     progress: Option<(String, f64)>,
@@ -143,6 +149,16 @@ impl Job {
     #[must_use]
     pub const fn work(&self) -> Option<&JobWork> {
         self.work.as_ref()
+    }
+    /// On which cluster it is executed; none: on the daemon's machine.
+    #[must_use]
+    pub const fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
+    }
+    /// What a prediction found.
+    #[must_use]
+    pub const fn predicted(&self) -> Option<&Predicted> {
+        self.predicted.as_ref()
     }
     /// Claims, leases, losses.
     #[must_use]
@@ -175,12 +191,15 @@ impl Job {
         self.progress.as_ref()
     }
 
-    fn queue(&self, work: JobWork) -> Result<Vec<JobEvent>, JobRefusal> {
+    fn queue(&self, queued: Queued) -> Result<Vec<JobEvent>, JobRefusal> {
         if self.status != JobStatus::Absent {
             return Err(JobRefusal::Exists);
         }
-        validate(&work)?;
-        Ok(vec![JobEvent::JobQueued(Queued { work })])
+        validate(&queued.work)?;
+        if let Some(placement) = &queued.placement {
+            placement.validate()?;
+        }
+        Ok(vec![JobEvent::JobQueued(queued)])
     }
 
     fn claim(&self, claim: &Claim) -> Result<Vec<JobEvent>, JobRefusal> {
@@ -279,6 +298,19 @@ fn validate(work: &JobWork) -> Result<(), JobRefusal> {
                 );
             }
         }
+        JobWork::Prediction(prediction) => {
+            if !(1..=10_000).contains(&prediction.input.images.len()) {
+                return bad(
+                    "images",
+                    "1 to 10,000 files or directories",
+                    prediction.input.images.len().to_string(),
+                );
+            }
+            let length = prediction.output_dir.chars().count();
+            if !(1..=500).contains(&length) {
+                return bad("outputDir", "1 to 500 characters", length.to_string());
+            }
+        }
         JobWork::Generation(generation) => {
             if generation.prompt.is_empty() || generation.prompt.len() > MAX_PROMPT_BYTES {
                 return bad(
@@ -324,7 +356,7 @@ impl Aggregate for Job {
 
     fn decide(&self, command: JobCommand) -> Result<Vec<JobEvent>, JobRefusal> {
         match command {
-            JobCommand::Queue(work) => self.queue(work),
+            JobCommand::Queue(queued) => self.queue(queued),
             JobCommand::Claim(claim) => self.claim(&claim),
             JobCommand::Report(report) => self.report(*report),
             JobCommand::LoseLease(loss) => self.lose_lease(&loss),
@@ -339,6 +371,7 @@ impl Aggregate for Job {
         match (event, self.status) {
             (JobEvent::JobQueued(queued), Absent) => {
                 self.work = Some(queued.work.clone());
+                self.placement.clone_from(&queued.placement);
                 self.status = Queued;
             }
             (JobEvent::JobClaimed(claimed), Queued)
@@ -368,6 +401,10 @@ impl Aggregate for Job {
                 self.attempts.on_heard(text.seq);
                 self.text = Some(text.clone());
             }
+            (JobEvent::Predicted(predicted), Running) if holder(predicted.lease) => {
+                self.attempts.on_heard(predicted.seq);
+                self.predicted = Some(predicted.clone());
+            }
             (JobEvent::JobCompleted(ended), Running) if holder(ended.lease) => {
                 self.attempts.on_ended(ended.seq);
                 self.attempts.crashes = 0;
@@ -386,14 +423,14 @@ impl Aggregate for Job {
                 if failed.lease == self.attempts.lease =>
             {
                 if self.attempts.live {
-                    self.attempts.on_lost();
+                    self.attempts.on_broken();
                 }
                 self.attempts.on_ended(failed.seq);
                 self.failure = Some(failed.clone());
                 self.status = Failed;
             }
             (JobEvent::JobLeaseExpired(expired), Running) if holder(expired.lease) => {
-                self.attempts.on_lost();
+                self.attempts.on_lost(expired.reason);
                 self.progress = None;
                 self.status = Queued;
             }

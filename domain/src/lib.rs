@@ -2,6 +2,7 @@
 //! daemon and the trainer. Pure: no I/O, no clock, no randomness; whatever a decision needs is handed in.
 
 pub mod attempt;
+pub mod cross_validation;
 pub mod dataset;
 pub mod envelope;
 pub mod extraction_template;
@@ -15,6 +16,8 @@ pub mod lease;
 pub mod model;
 pub mod preset;
 pub mod run;
+pub mod segmentation;
+pub mod slurm;
 pub mod task;
 pub mod training;
 pub mod training_template;

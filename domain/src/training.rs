@@ -1,4 +1,4 @@
-//! A training of an autoencoder: queued → initializing → training → completed, with pauses, stops, failures and retries.
+//! A training, of an autoencoder or of a network that segments images: queued → initializing → training → completed, with pauses, stops, failures and retries.
 //!
 //! Each transition is a file of [`transition`]; the table is in `inventory.md` of the specification.
 
@@ -6,10 +6,13 @@ mod command;
 mod event;
 mod transition;
 
-pub use command::{Prune, QueueTraining, TrainingCommand, TrainingRefusal, Unneeded};
+pub use command::{
+    Prune, QueueSegmentation, QueueTraining, TrainingCommand, TrainingRefusal, Unneeded,
+};
 pub use event::{
-    ActivationsPruned, CheckpointPruned, CheckpointSaved, Ended, Evaluated, MetricsPruned,
-    MetricsRecorded, Paused, Queued, ResultFiles, Started, TrainingEvent,
+    ActivationsPruned, CheckpointPruned, CheckpointSaved, Ended, Evaluated, Fold, MetricsPruned,
+    MetricsRecorded, ModelProduced, Paused, Queued, ResultFiles, SegmentationEvaluated,
+    SegmentationQueued, Started, TrainingEvent,
 };
 
 use crate::{
@@ -18,7 +21,8 @@ use crate::{
     envelope::{IllegalTransition, WrongCategory},
     hyperparameters::Hyperparameters,
     id::{CheckpointId, DatasetId, ModelId},
-    run::control::Request,
+    run::{control::Request, journal::SegmentationQuality},
+    slurm::Placement,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -162,6 +166,8 @@ pub struct Definition {
 pub struct Training {
     status: TrainingStatus,
     definition: Option<Definition>,
+    segmentation: Option<SegmentationQueued>,
+    placement: Option<Placement>,
     total_steps: u64,
     current_step: u64,
     attempts: Attempts,
@@ -171,6 +177,8 @@ pub struct Training {
     checkpoints: Vec<KeptCheckpoint>,
     metrics_pruned_before: Option<DateTime<Utc>>,
     evaluated_step: Option<u64>,
+    quality: Option<SegmentationQuality>,
+    model: Option<ModelProduced>,
     result: Option<ResultFiles>,
 }
 
@@ -180,10 +188,30 @@ impl Training {
     pub const fn status(&self) -> TrainingStatus {
         self.status
     }
-    /// What was asked for; none before it was queued.
+    /// What was asked for of an autoencoder; none before it was queued, and of a network that segments images.
     #[must_use]
     pub const fn definition(&self) -> Option<&Definition> {
         self.definition.as_ref()
+    }
+    /// What was asked for of a network that segments images.
+    #[must_use]
+    pub const fn segmentation(&self) -> Option<&SegmentationQueued> {
+        self.segmentation.as_ref()
+    }
+    /// On which cluster it is executed; none: on the daemon's machine.
+    #[must_use]
+    pub const fn placement(&self) -> Option<&Placement> {
+        self.placement.as_ref()
+    }
+    /// What its network made of held-out images last.
+    #[must_use]
+    pub const fn quality(&self) -> Option<&SegmentationQuality> {
+        self.quality.as_ref()
+    }
+    /// The model that its network is, once there is one.
+    #[must_use]
+    pub const fn model(&self) -> Option<&ModelProduced> {
+        self.model.as_ref()
     }
     /// Steps to do.
     #[must_use]
@@ -237,6 +265,7 @@ impl Aggregate for Training {
     fn decide(&self, command: TrainingCommand) -> Result<Vec<TrainingEvent>, TrainingRefusal> {
         match command {
             TrainingCommand::Queue(queue) => self.queue(queue),
+            TrainingCommand::QueueSegmentation(queue) => self.queue_segmentation(*queue),
             TrainingCommand::Claim(claim) => self.claim(&claim),
             TrainingCommand::Report(report) => self.report(*report),
             TrainingCommand::RequestPause => self.request_pause(),
@@ -253,11 +282,16 @@ impl Aggregate for Training {
     fn evolve(&mut self, event: &TrainingEvent) -> Result<(), IllegalTransition> {
         let legal = match event {
             TrainingEvent::TrainingQueued(queued) => self.on_queued(queued),
+            TrainingEvent::SegmentationQueued(queued) => self.on_segmentation_queued(queued),
             TrainingEvent::TrainingClaimed(claimed) => self.on_claimed(claimed),
             TrainingEvent::TrainingStarted(started) => self.on_started(started),
             TrainingEvent::MetricsRecorded(recorded) => self.on_metrics(recorded),
             TrainingEvent::CheckpointSaved(saved) => self.on_checkpoint(saved),
             TrainingEvent::TrainingEvaluated(evaluated) => self.on_evaluated(evaluated),
+            TrainingEvent::SegmentationEvaluated(evaluated) => {
+                self.on_segmentation_evaluated(evaluated)
+            }
+            TrainingEvent::ModelProduced(produced) => self.on_model_produced(produced),
             TrainingEvent::PauseRequested {} => self.on_requested(Request::Pause),
             TrainingEvent::StopRequested {} => self.on_requested(Request::Stop),
             TrainingEvent::TrainingPaused(paused) => self.on_paused(paused),

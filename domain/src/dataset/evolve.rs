@@ -66,7 +66,7 @@ impl Dataset {
             {
                 if status != Error {
                     self.interrupted = status;
-                    self.attempts.on_lost();
+                    self.attempts.on_broken();
                 }
                 self.attempts.on_ended(failed.seq);
                 self.status = Error;
@@ -74,7 +74,7 @@ impl Dataset {
             (DatasetEvent::DatasetLeaseExpired(expired), status)
                 if status.is_running() && holder(expired.lease) =>
             {
-                self.attempts.on_lost();
+                self.attempts.on_lost(expired.reason);
                 self.interrupted = status;
                 self.status = Error;
             }

@@ -6,6 +6,7 @@ use crate::{
     id::TrainingId,
     job::JobWork,
     run::journal::{Artifact, Completion, Scoring},
+    slurm::Placement,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub enum JobEvent {
     ActivationsAttached(ActivationsAttached),
     /// A generation wrote text.
     TextGenerated(TextGenerated),
+    /// A prediction segmented its images.
+    Predicted(Predicted),
     /// It is done.
     JobCompleted(Ended),
     /// Somebody asked to end it.
@@ -48,6 +51,9 @@ pub enum JobEvent {
 pub struct Queued {
     /// What is to be done.
     pub work: JobWork,
+    /// On which cluster; none: on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 }
 
 /// A job has moved on.
@@ -146,6 +152,19 @@ pub struct TextGenerated {
     pub steered: Option<Completion>,
 }
 
+/// Images were segmented.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// The directory of the files.
+    pub output_dir: String,
+    /// What was found in each image.
+    pub prediction: serde_json::Value,
+}
+
 /// It ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
@@ -168,6 +187,7 @@ impl JobEvent {
             Self::FeaturesScored(_) => "FeaturesScored",
             Self::ActivationsAttached(_) => "ActivationsAttached",
             Self::TextGenerated(_) => "TextGenerated",
+            Self::Predicted(_) => "Predicted",
             Self::JobCompleted(_) => "JobCompleted",
             Self::CancelRequested {} => "CancelRequested",
             Self::JobCancelled(_) => "JobCancelled",

@@ -2,7 +2,7 @@
 
 use super::{
     ActivationsAttached, Ended, FeatureBlock, FeaturesExtracted, FeaturesLabelled, FeaturesScored,
-    Job, JobEvent, JobRefusal, JobWork, Progressed, TextGenerated,
+    Job, JobEvent, JobRefusal, JobWork, Predicted, Progressed, TextGenerated,
 };
 use crate::{
     Lease,
@@ -33,6 +33,15 @@ impl Job {
                     seq,
                     plain: generated.plain,
                     steered: generated.steered,
+                }),
+                JobEvent::JobCompleted(Ended { lease, seq }),
+            ]),
+            (Record::Predicted(predicted), Some(JobWork::Prediction(_))) => Ok(vec![
+                JobEvent::Predicted(Predicted {
+                    lease,
+                    seq,
+                    output_dir: predicted.output_dir,
+                    prediction: predicted.prediction,
                 }),
                 JobEvent::JobCompleted(Ended { lease, seq }),
             ]),

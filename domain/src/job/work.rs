@@ -16,6 +16,8 @@ pub enum JobWork {
     Extraction(Extraction),
     /// Write text, with and without an intervention.
     Generation(Generation),
+    /// Segment images.
+    Prediction(Prediction),
 }
 
 impl JobWork {
@@ -25,6 +27,7 @@ impl JobWork {
         match self {
             Self::Extraction(_) => "extraction",
             Self::Generation(_) => "generation",
+            Self::Prediction(_) => "prediction",
         }
     }
 
@@ -37,6 +40,7 @@ impl JobWork {
                 training(&extraction.training_id),
                 StreamId::new(Category::Dataset, extraction.dataset_id.as_str()),
             ],
+            Self::Prediction(prediction) => vec![training(&prediction.training_id)],
             Self::Generation(generation) => {
                 let model = StreamId::new(Category::Model, generation.model_id.as_str());
                 let steering = generation.intervention.as_ref();
@@ -90,6 +94,30 @@ pub struct Generation {
     /// The intervention; none: plain text only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervention: Option<Intervention>,
+}
+
+/// Segment images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The model: what a segmentation training produced ([`crate::training::ModelProduced`]).
+    pub model_id: String,
+    /// That training.
+    pub training_id: TrainingId,
+    /// Which images.
+    pub input: PredictionInput,
+    /// The directory that the predictions are written to.
+    pub output_dir: String,
+}
+
+/// Which images are to be segmented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionInput {
+    /// Images, and directories of images.
+    pub images: Vec<String>,
+    /// Labels to compare with, named as the images are; none: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels_path: Option<String>,
 }
 
 /// What is changed in the model while it writes.

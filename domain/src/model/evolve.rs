@@ -68,7 +68,7 @@ impl Model {
             {
                 if status != Error {
                     self.interrupted = status;
-                    self.attempts.on_lost();
+                    self.attempts.on_broken();
                 }
                 self.attempts.on_ended(failed.seq);
                 self.status = Error;
@@ -76,7 +76,7 @@ impl Model {
             (ModelEvent::ModelLeaseExpired(expired), status)
                 if status.is_running() && holder(expired.lease) =>
             {
-                self.attempts.on_lost();
+                self.attempts.on_lost(expired.reason);
                 self.interrupted = status;
                 self.status = Error;
             }

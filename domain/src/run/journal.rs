@@ -48,6 +48,10 @@ pub enum Record {
     CheckpointSaved(CheckpointSaved),
     /// What was trained so far has been measured on held-out tokens.
     Evaluated(Evaluated),
+    /// What was trained so far has been measured on held-out images.
+    SegmentationEvaluated(SegmentationQuality),
+    /// Images have been segmented; the files are durable. Ends the run.
+    Predicted(Box<Predicted>),
     /// A piece of text has been written. For whoever watches: the whole text comes with [`Record::Generated`].
     GeneratedText(GeneratedText),
     /// All text has been written, which ends the run.
@@ -185,13 +189,16 @@ pub struct DatasetTokenized {
 pub struct TrainingStarted {
     /// Steps that were done before: 0, or the checkpoint's.
     pub at_step: u64,
-    /// Width of the activations.
-    pub d_in: u32,
-    /// Latents of the dictionary.
-    pub d_sae: u32,
+    /// Width of the activations; none where there are no activations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d_in: Option<u32>,
+    /// Latents of the dictionary; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d_sae: Option<u32>,
 }
 
-/// Metrics of several steps, a column each; all columns are as long as `steps`.
+/// Metrics of several steps, a column each. A column is as long as `steps`, or empty where a training has no such metric: an autoencoder
+/// has no `dice`, a network that segments images has `loss`, `dice`, `learning_rate` and `at`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricsBatch {
     /// The step, counted from 1; ascending.
@@ -199,18 +206,25 @@ pub struct MetricsBatch {
     /// Loss in the training's documented unit.
     pub loss: Vec<f64>,
     /// L0: mean count of non-zero latents a token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sparsity: Vec<f64>,
     /// Reconstruction part of the loss.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconstruction_error: Vec<f64>,
     /// Latents that have not fired within the window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead_neurons: Vec<i64>,
     /// Fraction of variance explained on the step's batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explained_variance: Vec<f64>,
+    /// Dice coefficient of the step's batch: the mean over classes but the background.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dice: Vec<f64>,
     /// Learning rate of the step.
     pub learning_rate: Vec<f64>,
     /// When the step ended, by the trainer's clock.
     pub at: Vec<DateTime<Utc>>,
-    /// Activations trained on a second since the last batch.
+    /// Activations, or images, trained on a second since the last batch.
     pub tokens_per_second: f64,
 }
 
@@ -230,6 +244,32 @@ pub struct CheckpointSaved {
     /// Lower-case hex SHA-256 of `<sha256 of file>  <file name>\n` for each file in name order (what `sha256sum *` prints). The name of a
     /// file in a directory of it is its path below (`blocks.5.hook_mlp_out/state.json`).
     pub sha256: String,
+}
+
+/// What a network makes of held-out images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationQuality {
+    /// Steps that are done.
+    pub step: u64,
+    /// Held-out images (slices of volumes).
+    pub images: u64,
+    /// Loss on them.
+    pub loss: f64,
+    /// Dice coefficient of each class but the background, over all pixels of all of them: 2 |A ∩ B| / (|A| + |B|). None for a class that neither
+    /// labels nor predictions have.
+    pub dice: Vec<Option<f64>>,
+    /// The mean of those that there are; none when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_dice: Option<f64>,
+}
+
+/// Images have been segmented.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// The directory of the files.
+    pub output_dir: String,
+    /// For people and programs: what was found in each image.
+    pub prediction: serde_json::Value,
 }
 
 /// An immutable file.

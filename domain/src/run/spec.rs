@@ -1,5 +1,9 @@
 //! What a run is to do: `spec.json`.
 
+mod segmentation;
+
+pub use segmentation::{PredictSegmentation, TrainSegmentation};
+
 use crate::{
     Lease,
     hub::{HubData, HubRepository},
@@ -25,8 +29,20 @@ pub struct RunSpec {
     pub heartbeat_interval_ms: u64,
     /// Where and with how much of the machine.
     pub resources: Resources,
+    /// What SLURM calls the job that executes it; none: it is a process of the daemon's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<SlurmRun>,
     /// The work itself.
     pub work: Work,
+}
+
+/// How a run is executed by SLURM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlurmRun {
+    /// What its `sbatch` submitted ([`crate::slurm::Submission::submission_id`]).
+    pub submission_id: String,
+    /// From which restart of the job on the lease holds: a job that has been put back more often waits for the next lease.
+    pub restart: u32,
 }
 
 /// What the run may use of the machine.
@@ -57,6 +73,10 @@ pub enum Work {
     Extract(Box<Extract>),
     /// Write text, with and without an intervention.
     Generate(Box<Generate>),
+    /// Train a network that segments images.
+    TrainSegmentation(Box<TrainSegmentation>),
+    /// Segment images.
+    PredictSegmentation(Box<PredictSegmentation>),
 }
 
 /// Fetch a model where it is to come from the hub, look at it, and convert its weights where they are to be held otherwise.

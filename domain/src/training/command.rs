@@ -5,7 +5,9 @@ use crate::{
     attempt::{Claim, LeaseRefusal, Loss, Report},
     hyperparameters::{Hyperparameters, InvalidHyperparameter},
     id::{CheckpointId, DatasetId, InvalidId, ModelId},
-    training::EncoderType,
+    segmentation::SegmentationSettings,
+    slurm::{Placement, placement::InvalidPlacement},
+    training::{EncoderType, Fold},
 };
 use chrono::{DateTime, Utc};
 
@@ -18,6 +20,8 @@ use chrono::{DateTime, Utc};
 pub enum TrainingCommand {
     /// Want it.
     Queue(QueueTraining),
+    /// Want a network trained that segments images.
+    QueueSegmentation(Box<QueueSegmentation>),
     /// Take it: mint a lease.
     Claim(Claim),
     /// Hear what its run says.
@@ -92,6 +96,25 @@ pub struct QueueTraining {
     pub hyperparameters: Hyperparameters,
     /// A SAELens directory whose autoencoder is taken as the result, instead of training one.
     pub import_from: Option<String>,
+    /// On which cluster; none: on this machine.
+    pub placement: Option<Placement>,
+}
+
+/// A segmentation training that somebody wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueSegmentation {
+    /// What it is called.
+    pub name: String,
+    /// Where the images are.
+    pub images_path: String,
+    /// Where their labels are.
+    pub labels_path: String,
+    /// How.
+    pub settings: SegmentationSettings,
+    /// Of which cross-validation it is a part.
+    pub fold: Option<Fold>,
+    /// On which cluster; none: on this machine.
+    pub placement: Option<Placement>,
 }
 
 /// Why a command is refused.
@@ -114,6 +137,17 @@ pub enum TrainingRefusal {
     /// A hyperparameter is out of range.
     #[error(transparent)]
     Hyperparameter(#[from] InvalidHyperparameter),
+    /// The cluster cannot be asked for that.
+    #[error(transparent)]
+    Placement(#[from] InvalidPlacement),
+    /// Something of it cannot be recorded.
+    #[error("{name} must be {must}")]
+    Value {
+        /// Its name in JSON.
+        name: &'static str,
+        /// What it must be.
+        must: &'static str,
+    },
     /// A transcoder stands for an MLP.
     #[error(
         "encoder type {0} learns what an MLP makes of what it reads: give it the hook \"mlp\" (of each of its hooks), or use sparse"

@@ -4,8 +4,10 @@ use crate::{
     Lease, Task,
     attempt::{Claimed, Failed, LeaseExpired, Retried},
     hyperparameters::Hyperparameters,
-    id::{CheckpointId, DatasetId, ModelId},
-    run::journal::{EvaluatedSite, MetricsBatch},
+    id::{CheckpointId, CrossValidationId, DatasetId, ModelId},
+    run::journal::{EvaluatedSite, MetricsBatch, SegmentationQuality},
+    segmentation::{SegmentationSettings, Split},
+    slurm::Placement,
     training::EncoderType,
 };
 use chrono::{DateTime, Utc};
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub enum TrainingEvent {
     /// Somebody wants it.
     TrainingQueued(Queued),
+    /// Somebody wants a network trained that segments images.
+    SegmentationQueued(Box<SegmentationQueued>),
     /// A worker took it.
     TrainingClaimed(Claimed),
     /// Its run has loaded model and data.
@@ -27,6 +31,10 @@ pub enum TrainingEvent {
     CheckpointSaved(CheckpointSaved),
     /// It was measured on held-out tokens.
     TrainingEvaluated(Evaluated),
+    /// It was measured on held-out images.
+    SegmentationEvaluated(SegmentationEvaluated),
+    /// What it trained is a model that others can use.
+    ModelProduced(ModelProduced),
     /// Somebody asked for a pause.
     PauseRequested {},
     /// It rests at a checkpoint.
@@ -73,6 +81,39 @@ pub struct Queued {
     /// A SAELens directory whose autoencoder is taken as the result, instead of training one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import_from: Option<String>,
+    /// On which cluster; none: on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// Somebody wants a network trained that segments images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationQueued {
+    /// What it is called.
+    pub name: String,
+    /// Where the images are.
+    pub images_path: String,
+    /// Where their labels are.
+    pub labels_path: String,
+    /// How.
+    pub settings: SegmentationSettings,
+    /// Steps to do.
+    pub total_steps: u64,
+    /// Of which cross-validation it is a part; none: of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+    /// On which cluster; none: on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// A part of a cross-validation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// The cross-validation.
+    pub group: CrossValidationId,
+    /// What is held out.
+    pub split: Split,
 }
 
 /// A run goes on from a step.
@@ -84,10 +125,12 @@ pub struct Started {
     pub seq: u64,
     /// Steps that were done before: whatever was recorded past it is void.
     pub at_step: u64,
-    /// Width of the activations.
-    pub d_in: u32,
-    /// Latents.
-    pub d_sae: u32,
+    /// Width of the activations; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d_in: Option<u32>,
+    /// Latents; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d_sae: Option<u32>,
 }
 
 /// A columnar batch of metrics.
@@ -99,6 +142,9 @@ pub struct MetricsRecorded {
     pub seq: u64,
     /// The columns.
     pub metrics: MetricsBatch,
+    /// The last of its steps in percent of all, where a reader is to know it that does not know how many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
 }
 
 /// A checkpoint is durable.
@@ -137,6 +183,28 @@ pub struct Evaluated {
     pub step: u64,
     /// One for each place that is trained.
     pub sites: Vec<EvaluatedSite>,
+}
+
+/// It was measured on held-out images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentationEvaluated {
+    /// The run's lease.
+    pub lease: Lease,
+    /// The line of its journal.
+    pub seq: u64,
+    /// What was found.
+    pub quality: SegmentationQuality,
+}
+
+/// There is a model that others can use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelProduced {
+    /// The run's lease.
+    pub lease: Lease,
+    /// Made of its place and content: a UUID.
+    pub model_id: String,
+    /// What it is called.
+    pub model_name: String,
 }
 
 /// It rests.
@@ -210,11 +278,14 @@ impl TrainingEvent {
     pub const fn event_type(&self) -> &'static str {
         match self {
             Self::TrainingQueued(_) => "TrainingQueued",
+            Self::SegmentationQueued(_) => "SegmentationQueued",
             Self::TrainingClaimed(_) => "TrainingClaimed",
             Self::TrainingStarted(_) => "TrainingStarted",
             Self::MetricsRecorded(_) => "MetricsRecorded",
             Self::CheckpointSaved(_) => "CheckpointSaved",
             Self::TrainingEvaluated(_) => "TrainingEvaluated",
+            Self::SegmentationEvaluated(_) => "SegmentationEvaluated",
+            Self::ModelProduced(_) => "ModelProduced",
             Self::PauseRequested {} => "PauseRequested",
             Self::TrainingPaused(_) => "TrainingPaused",
             Self::TrainingResumed {} => "TrainingResumed",
@@ -236,7 +307,7 @@ impl TrainingEvent {
     #[must_use]
     pub fn task(&self) -> Option<Task> {
         match self {
-            Self::TrainingQueued(_) | Self::TrainingResumed {} => {
+            Self::TrainingQueued(_) | Self::SegmentationQueued(_) | Self::TrainingResumed {} => {
                 Some(Task::Dispatch { not_before: None })
             }
             Self::TrainingRetried(retried) => Some(Task::Dispatch {

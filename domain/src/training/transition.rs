@@ -10,6 +10,7 @@ mod lose_lease;
 mod pause;
 mod prune;
 mod queue;
+mod queue_segmentation;
 mod record_metrics;
 mod report;
 mod resume;

@@ -56,7 +56,7 @@ impl Training {
             return false;
         }
         if running {
-            self.attempts.on_lost();
+            self.attempts.on_broken();
         }
         self.attempts.on_ended(failed.seq);
         self.status = TrainingStatus::Error;

@@ -35,7 +35,7 @@ impl Training {
             return false;
         }
         self.status = TrainingStatus::Error;
-        self.attempts.on_lost();
+        self.attempts.on_lost(expired.reason);
         true
     }
 }

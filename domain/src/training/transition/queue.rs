@@ -20,6 +20,9 @@ impl Training {
         if queue.import_from.is_none() {
             queue.hyperparameters.validate()?;
         }
+        if let Some(placement) = &queue.placement {
+            placement.validate()?;
+        }
         let hooks = queue.hyperparameters.sites(0);
         if queue.encoder_type != EncoderType::Sparse
             && hooks.iter().any(|site| site.hook != Hook::Mlp)
@@ -35,6 +38,7 @@ impl Training {
                 Some(_) => 0,
             },
             import_from: queue.import_from,
+            placement: queue.placement,
             hyperparameters: queue.hyperparameters,
         })])
     }
@@ -45,6 +49,7 @@ impl Training {
         }
         self.status = TrainingStatus::Queued;
         self.total_steps = queued.total_steps;
+        self.placement.clone_from(&queued.placement);
         self.definition = Some(Definition {
             model_id: queued.model_id.clone(),
             dataset_id: queued.dataset_id.clone(),

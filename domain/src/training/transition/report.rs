@@ -23,6 +23,9 @@ impl Training {
             Record::Metrics(metrics) => self.record_metrics(lease, seq, metrics),
             Record::CheckpointSaved(saved) => self.save_checkpoint(lease, seq, saved),
             Record::Evaluated(evaluated) => self.evaluate(lease, seq, evaluated),
+            Record::SegmentationEvaluated(quality) => {
+                self.evaluate_segmentation(lease, seq, quality)
+            }
             Record::Paused(at) => self.pause(lease, seq, at),
             Record::Stopped(finished) => self.stop(lease, seq, finished),
             Record::Completed(finished) => self.complete(lease, seq, finished),
@@ -32,6 +35,7 @@ impl Training {
             | Record::ModelQuantized(_)
             | Record::DatasetIngested(_)
             | Record::DatasetTokenized(_)
+            | Record::Predicted(_)
             | Record::GeneratedText(_)
             | Record::Generated(_)
             | Record::FeaturesExtracted(_)

@@ -55,9 +55,9 @@ impl Training {
                 finished.step, self.total_steps
             )));
         }
-        Ok(vec![TrainingEvent::TrainingStopped(ended(
-            lease, seq, finished,
-        ))])
+        let mut events = self.produce_model(lease, &finished);
+        events.push(TrainingEvent::TrainingStopped(ended(lease, seq, finished)));
+        Ok(events)
     }
 
     pub(in crate::training) fn on_stopped(&mut self, ended: &Ended) -> bool {
