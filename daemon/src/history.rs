@@ -16,8 +16,9 @@ use described::Described;
 use serde::Serialize;
 use serde_json::Value;
 use trainmaster_domain::{
-    Category, Position, StreamId, dataset::Dataset, extraction_template::KeptExtractionTemplate,
-    feature::Feature, job::Job, model::Model, preset::KeptPreset, training::Training,
+    Category, Position, StreamId, cross_validation::CrossValidation, dataset::Dataset,
+    extraction_template::KeptExtractionTemplate, feature::Feature, job::Job, model::Model,
+    preset::KeptPreset, slurm::SlurmJob, training::Training,
     training_template::KeptTrainingTemplate,
 };
 use utoipa::ToSchema;
@@ -28,7 +29,8 @@ const PAGE: usize = 1000;
 /// Something as it was.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Then {
-    /// `dataset`, `model`, `training`, `job`, `feature`, `training_template`, `extraction_template` or `preset`.
+    /// `dataset`, `model`, `training`, `job`, `feature`, `training_template`, `extraction_template`, `preset`, `slurm_job` or
+    /// `cross_validation`.
     pub category: &'static str,
     /// Its id.
     pub id: String,
@@ -138,6 +140,10 @@ impl History {
                     .await
             }
             Category::Preset => self.fold_as::<KeptPreset>(stream, before, after).await,
+            Category::SlurmJob => self.fold_as::<SlurmJob>(stream, before, after).await,
+            Category::CrossValidation => {
+                self.fold_as::<CrossValidation>(stream, before, after).await
+            }
         }
     }
 

@@ -14,13 +14,15 @@ use serde_json::{Value, json};
 use std::{cell::RefCell, collections::BTreeSet, io::Write, path::PathBuf};
 use trainmaster_domain::{
     Category, Event,
+    cross_validation::CrossValidationEvent,
     dataset::DatasetEvent,
     extraction_template::ExtractionTemplateEvent,
     feature::FeatureEvent,
     hub::HubRepository,
-    job::{Extraction, Generation, JobEvent},
+    job::{Extraction, Generation, JobEvent, Prediction},
     model::ModelEvent,
     preset::PresetEvent,
+    slurm::SlurmJobEvent,
     training::TrainingEvent,
     training_template::TrainingTemplateEvent,
 };
@@ -176,6 +178,7 @@ fn seen() -> Seen {
         if let Some(work) = golden.payload.get("work") {
             let read = match work["kind"].as_str() {
                 Some("extraction") => recorder::read::<Extraction>(work.clone(), &seen).map(drop),
+                Some("prediction") => recorder::read::<Prediction>(work.clone(), &seen).map(drop),
                 _ => recorder::read::<Generation>(work.clone(), &seen).map(drop),
             };
             read.unwrap();
@@ -197,6 +200,10 @@ fn seen() -> Seen {
                 recorder::read::<ExtractionTemplateEvent>(tagged, &seen).map(drop)
             }
             Category::Preset => recorder::read::<PresetEvent>(tagged, &seen).map(drop),
+            Category::SlurmJob => recorder::read::<SlurmJobEvent>(tagged, &seen).map(drop),
+            Category::CrossValidation => {
+                recorder::read::<CrossValidationEvent>(tagged, &seen).map(drop)
+            }
         }
         .unwrap_or_else(|error| panic!("{}: {error}", golden.name));
     }

@@ -57,7 +57,7 @@ fn lost(lease: u64) -> JobCommand {
 
 fn running(work: JobWork) -> Job {
     let mut job = Job::default();
-    let queued = apply(&mut job, JobCommand::Queue(work));
+    let queued = apply(&mut job, JobCommand::Queue(work.into()));
     assert_eq!(queued[0].task(), Some(Task::Dispatch { not_before: None }));
     apply(&mut job, claim());
     assert_eq!(job.status(), JobStatus::Running);
@@ -142,7 +142,7 @@ fn a_lost_run_is_tried_again_under_a_new_lease_and_the_old_one_is_not_heard() {
 #[test]
 fn cancelling_asks_a_run_and_ends_what_waits() {
     let mut waiting = Job::default();
-    apply(&mut waiting, JobCommand::Queue(jobs::generation()));
+    apply(&mut waiting, JobCommand::Queue(jobs::generation().into()));
     apply(&mut waiting, JobCommand::RequestCancel);
     assert_eq!(waiting.status(), JobStatus::Cancelled);
 
@@ -166,7 +166,7 @@ fn values_out_of_range_are_refused_by_name() {
         extraction.minimum_frequency = f64::NAN;
     }
     let refusal = Job::default()
-        .decide(JobCommand::Queue(extraction))
+        .decide(JobCommand::Queue(extraction.into()))
         .unwrap_err();
     assert!(
         refusal.to_string().contains("minimumFrequency"),
@@ -178,7 +178,7 @@ fn values_out_of_range_are_refused_by_name() {
         generation.sampling.top_p = 0.0;
     }
     let refusal = Job::default()
-        .decide(JobCommand::Queue(generation))
+        .decide(JobCommand::Queue(generation.into()))
         .unwrap_err();
     assert!(refusal.to_string().contains("topP"), "{refusal}");
 
@@ -189,7 +189,7 @@ fn values_out_of_range_are_refused_by_name() {
         intervention.features[0].coefficient = f64::NAN;
     }
     let refusal = Job::default()
-        .decide(JobCommand::Queue(generation))
+        .decide(JobCommand::Queue(generation.into()))
         .unwrap_err();
     assert!(refusal.to_string().contains("coefficient"), "{refusal}");
 }

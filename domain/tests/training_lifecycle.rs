@@ -35,6 +35,7 @@ fn queue() -> TrainingCommand {
             ..Hyperparameters::default()
         },
         import_from: None,
+        placement: None,
     })
 }
 
@@ -71,8 +72,8 @@ fn report(lease: u64, seq: u64, record: Record) -> TrainingCommand {
 fn started(at_step: u64) -> Record {
     Record::TrainingStarted(TrainingStarted {
         at_step,
-        d_in: 8,
-        d_sae: 64,
+        d_in: Some(8),
+        d_sae: Some(64),
     })
 }
 
@@ -255,6 +256,10 @@ proptest! {
             trainmaster_domain::extraction_template::KeptExtractionTemplate::default(),
             trainmaster_domain::preset::KeptPreset::default(),
         );
+        let (mut slurm, mut validation) = (
+            trainmaster_domain::slurm::SlurmJob::default(),
+            trainmaster_domain::cross_validation::CrossValidation::default(),
+        );
         for pick in picks {
             match &events[pick] {
                 Event::Training(event) => { let _ = training.evolve(event); }
@@ -265,6 +270,8 @@ proptest! {
                 Event::TrainingTemplate(event) => { let _ = template.evolve(event); }
                 Event::ExtractionTemplate(event) => { let _ = extraction.evolve(event); }
                 Event::Preset(event) => { let _ = preset.evolve(event); }
+                Event::SlurmJob(event) => { let _ = slurm.evolve(event); }
+                Event::CrossValidation(event) => { let _ = validation.evolve(event); }
             }
         }
     }
@@ -562,6 +569,7 @@ fn an_autoencoder_from_elsewhere_is_a_training_without_steps() {
             ..Hyperparameters::default()
         },
         import_from: Some("/srv/autoencoders/a".into()),
+        placement: None,
     });
     act(&mut training, import).unwrap();
     assert_eq!(training.total_steps(), 0);

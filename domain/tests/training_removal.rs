@@ -27,6 +27,7 @@ fn queued() -> TrainingEvent {
         hyperparameters: Hyperparameters::default(),
         total_steps: 100,
         import_from: None,
+        placement: None,
     })
 }
 
@@ -40,12 +41,13 @@ fn running() -> Training {
             lease: Lease(1),
             seq: 2,
             at_step: 0,
-            d_in: 8,
-            d_sae: 64,
+            d_in: Some(8),
+            d_sae: Some(64),
         }),
     ];
     for (n, step) in (3..).step_by(2).zip([10, 20, 30, 40]) {
         events.push(TrainingEvent::MetricsRecorded(MetricsRecorded {
+            progress: None,
             lease: Lease(1),
             seq: n,
             metrics: metrics(&[step]),

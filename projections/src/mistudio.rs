@@ -19,6 +19,7 @@ use crate::{
 use sqlx::PgConnection;
 use trainmaster_domain::{
     Event, RecordedEvent,
+    id::TrainingId,
     job::{ActivationsAttached, JobEvent},
 };
 
@@ -154,7 +155,8 @@ async fn prepare(
 
 /// Whether an event is applied by itself, in its place in the log.
 fn is_alone(recorded: &RecordedEvent) -> bool {
-    imports(recorded) || removal::removes(&recorded.event)
+    imports(recorded)
+        || removal::removes(&recorded.event) && !TrainingId::is_segmentation(&recorded.stream.id)
 }
 
 /// Whether an event names an artifact.
@@ -197,12 +199,14 @@ async fn apply_together(
         match &recorded.event {
             Event::Dataset(event) => of_datasets.push(happened(recorded, event)),
             Event::Model(event) => of_models.push(happened(recorded, event)),
+            // Whose model and dataset this document does not know.
+            Event::Training(_) if TrainingId::is_segmentation(&recorded.stream.id) => {}
             Event::Training(event) => of_trainings.push(happened(recorded, event)),
             Event::Feature(event) => of_features.push(happened(recorded, event)),
             Event::TrainingTemplate(event) => of_templates.push(happened(recorded, event)),
             Event::ExtractionTemplate(event) => of_extractions.push(happened(recorded, event)),
             Event::Preset(event) => of_presets.push(happened(recorded, event)),
-            Event::Job(_) => {}
+            Event::Job(_) | Event::SlurmJob(_) | Event::CrossValidation(_) => {}
         }
     }
     fold::<datasets::Dataset>(connection, &of_datasets).await?;

@@ -72,7 +72,9 @@ impl Story {
             Category::TrainingTemplate => "training_templates",
             Category::ExtractionTemplate => "extraction_templates",
             Category::Preset => "steering_presets",
-            Category::Job | Category::Feature => panic!("no row a {category}"),
+            Category::Job | Category::Feature | Category::SlurmJob | Category::CrossValidation => {
+                panic!("no row a {category}")
+            }
         };
         let before = self.row(table, id).await;
         self.apply(category, id, event).await.unwrap();

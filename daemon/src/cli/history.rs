@@ -16,7 +16,10 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeMap, process::ExitCode};
 use trainmaster_domain::{
     Category,
-    id::{DatasetId, ExtractionTemplateId, JobId, ModelId, PresetId, TrainingTemplateId},
+    id::{
+        CrossValidationId, DatasetId, ExtractionTemplateId, JobId, ModelId, PresetId,
+        TrainingTemplateId,
+    },
 };
 
 #[derive(Deserialize)]
@@ -39,6 +42,7 @@ fn category(id: &str) -> Category {
         (ExtractionTemplateId::PREFIX, Category::ExtractionTemplate),
         (TrainingTemplateId::PREFIX, Category::TrainingTemplate),
         (PresetId::PREFIX, Category::Preset),
+        (CrossValidationId::PREFIX, Category::CrossValidation),
     ]
     .into_iter()
     .find(|(prefix, _)| id.starts_with(prefix))

@@ -431,6 +431,8 @@ const fn deleted_code(category: Category) -> &'static str {
         Category::TrainingTemplate => "training_template_deleted",
         Category::ExtractionTemplate => "extraction_template_deleted",
         Category::Preset => "preset_deleted",
+        Category::SlurmJob => "slurm_job_deleted",
+        Category::CrossValidation => "cross_validation_deleted",
     }
 }
 

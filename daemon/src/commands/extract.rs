@@ -134,7 +134,7 @@ impl Commands {
             first_feature_id,
             latents,
         };
-        let queue = JobCommand::Queue(JobWork::Extraction(extraction));
+        let queue = JobCommand::Queue(JobWork::Extraction(extraction).into());
         self.execute::<Job>(id.as_str(), queue, caller, ROUTE, Some(&content))
             .await
     }

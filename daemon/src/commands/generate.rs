@@ -9,7 +9,7 @@ use super::{Accepted, Caller, CommandError, Commands, caller::digest};
 use serde::{Deserialize, Serialize};
 use trainmaster_domain::{
     id::{JobId, ModelId},
-    job::{Generation, Job, JobCommand, JobWork},
+    job::{Generation, Job, JobCommand, JobWork, Queued},
     model::{Model, ModelStatus},
     run::spec::Sampling,
 };
@@ -133,13 +133,16 @@ impl Commands {
                 Some(intervention)
             }
         };
-        let queue = JobCommand::Queue(JobWork::Generation(Generation {
-            model_id: ModelId::new(model_id)?,
-            prompt: command.prompt,
-            chat: command.chat,
-            sampling: command.sampling,
-            intervention,
-        }));
+        let queue = JobCommand::Queue(Queued {
+            placement: None,
+            work: JobWork::Generation(Generation {
+                model_id: ModelId::new(model_id)?,
+                prompt: command.prompt,
+                chat: command.chat,
+                sampling: command.sampling,
+                intervention,
+            }),
+        });
         self.execute::<Job>(id.as_str(), queue, caller, ROUTE, Some(&content))
             .await
     }

@@ -67,6 +67,7 @@ impl Commands {
             });
         }
         let queue = TrainingCommand::Queue(training::QueueTraining {
+            placement: None,
             model_id: ModelId::new(model_id)?,
             dataset_id: DatasetId::new(dataset_id)?,
             encoder_type: described.encoder_type,

@@ -102,6 +102,7 @@ impl Commands {
             });
         }
         let queue = TrainingCommand::Queue(training::QueueTraining {
+            placement: None,
             model_id: ModelId::new(model_id)?,
             dataset_id: DatasetId::new(dataset_id)?,
             encoder_type: wanted.encoder_type,

@@ -36,6 +36,8 @@ const fn noun(category: Category) -> &'static str {
     match category {
         Category::TrainingTemplate => "template",
         Category::ExtractionTemplate => "extraction-template",
+        Category::SlurmJob => "SLURM job",
+        Category::CrossValidation => "cross-validation",
         other => other.as_str(),
     }
 }
@@ -52,6 +54,8 @@ impl ResolveError {
                 Category::TrainingTemplate => "training_template_not_found",
                 Category::ExtractionTemplate => "extraction_template_not_found",
                 Category::Preset => "preset_not_found",
+                Category::SlurmJob => "slurm_job_not_found",
+                Category::CrossValidation => "cross_validation_not_found",
             },
             Self::Ambiguous { .. } => "ambiguous_name",
         }
@@ -137,7 +141,11 @@ impl Commands {
                 "SELECT id FROM mistudio.steering_presets WHERE name = $1 ORDER BY created_at, id LIMIT 5"
             }
             // The others have no names, or none that is theirs alone.
-            Category::Training | Category::Job | Category::Feature => return Ok(vec![]),
+            Category::Training
+            | Category::Job
+            | Category::Feature
+            | Category::SlurmJob
+            | Category::CrossValidation => return Ok(vec![]),
         };
         sqlx::query_scalar(sql)
             .bind(name)

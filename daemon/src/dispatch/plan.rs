@@ -6,19 +6,20 @@ use std::path::Path;
 use trainmaster_domain::{
     Category, Lease, StreamId,
     attempt::Attempts,
+    cross_validation::CrossValidation,
     dataset::Dataset,
     hyperparameters::{HookSite, Hyperparameters},
     id::TrainingId,
-    job::{Extraction, Generation, Job, JobStatus, JobWork},
+    job::{Extraction, Generation, Job, JobStatus, JobWork, Prediction},
     model::{Model, ModelStatus},
     run::{
         control::Request,
         spec::{
             self, ActivationCache, Extract, Generate, ImportAutoencoder, InspectModel,
-            PrepareDataset, ResumeFrom, Steering, Train,
+            PredictSegmentation, PrepareDataset, ResumeFrom, Steering, Train, TrainSegmentation,
         },
     },
-    training::{Definition, ResultFiles, Training, TrainingStatus},
+    training::{Definition, ResultFiles, SegmentationQueued, Training, TrainingStatus},
 };
 
 /// Work that can be started.
@@ -56,7 +57,9 @@ pub(crate) async fn plan(
         Category::Feature
         | Category::TrainingTemplate
         | Category::ExtractionTemplate
-        | Category::Preset => Ok(Readiness::Nothing),
+        | Category::Preset
+        | Category::SlurmJob
+        | Category::CrossValidation => Ok(Readiness::Nothing),
     }
 }
 
@@ -121,8 +124,13 @@ async fn plan_training(
     options: &DispatchOptions,
 ) -> Result<Readiness, LogError> {
     let training = log.load::<Training>(id).await?.state;
-    let (TrainingStatus::Queued, Some(definition)) = (training.status(), training.definition())
-    else {
+    if training.status() != TrainingStatus::Queued {
+        return Ok(Readiness::Nothing);
+    }
+    if let Some(segmentation) = training.segmentation() {
+        return plan_segmentation(log, id, &training, segmentation).await;
+    }
+    let Some(definition) = training.definition() else {
         return Ok(Readiness::Nothing);
     };
     let model_id = definition.model_id.as_str();
@@ -165,11 +173,49 @@ async fn plan_training(
             encoder_type: definition.encoder_type.as_str().to_owned(),
             activation_cache: activation_cache(&definition.hyperparameters, options),
             hyperparameters: definition.hyperparameters.clone(),
-            resume_from: training.latest_checkpoint().map(|checkpoint| ResumeFrom {
-                step: checkpoint.step,
-                path: checkpoint.path.clone(),
-                sha256: checkpoint.sha256.clone(),
-            }),
+            resume_from: resume_from(&training),
+        })),
+        training.attempts(),
+        training.requested(),
+    ))
+}
+
+/// The latest checkpoint, never the best.
+fn resume_from(training: &Training) -> Option<ResumeFrom> {
+    training.latest_checkpoint().map(|checkpoint| ResumeFrom {
+        step: checkpoint.step,
+        path: checkpoint.path.clone(),
+        sha256: checkpoint.sha256.clone(),
+    })
+}
+
+async fn plan_segmentation(
+    log: &Log,
+    id: &str,
+    training: &Training,
+    segmentation: &SegmentationQueued,
+) -> Result<Readiness, LogError> {
+    if let Some(fold) = &segmentation.fold {
+        let group = fold.group.as_str();
+        let validation = log.load::<CrossValidation>(group).await?.state;
+        if !validation.has_folds() {
+            return Ok(Readiness::Waits(format!(
+                "cross-validation {group} is not complete yet"
+            )));
+        }
+    }
+    let Ok(training_id) = id.parse() else {
+        return Ok(Readiness::Nothing);
+    };
+    Ok(ready(
+        spec::Work::TrainSegmentation(Box::new(TrainSegmentation {
+            training_id,
+            images_path: segmentation.images_path.clone(),
+            labels_path: segmentation.labels_path.clone(),
+            settings: segmentation.settings.clone(),
+            split: segmentation.fold.as_ref().map(|fold| fold.split.clone()),
+            result_path: None,
+            resume_from: resume_from(training),
         })),
         training.attempts(),
         training.requested(),
@@ -200,6 +246,7 @@ async fn plan_job(log: &Log, id: &str, options: &DispatchOptions) -> Result<Read
     let work = match work {
         JobWork::Extraction(extraction) => plan_extraction(log, extraction, options).await?,
         JobWork::Generation(generation) => plan_generation(log, generation).await?,
+        JobWork::Prediction(prediction) => plan_prediction(log, prediction).await?,
     };
     Ok(match work {
         Ok(work) => ready(work, job.attempts(), job.requested()),
@@ -319,6 +366,29 @@ async fn plan_generation(
         sampling: generation.sampling.clone(),
         steering,
     }))))
+}
+
+async fn plan_prediction(
+    log: &Log,
+    prediction: &Prediction,
+) -> Result<Result<spec::Work, String>, LogError> {
+    let training_id = prediction.training_id.as_str();
+    let training = log.load::<Training>(training_id).await?.state;
+    let (Some(result), Some(_)) = (training.result(), training.model()) else {
+        return Ok(Err(format!(
+            "training {training_id} is {} and has no model",
+            training.status().as_str()
+        )));
+    };
+    Ok(Ok(spec::Work::PredictSegmentation(Box::new(
+        PredictSegmentation {
+            model_path: result.path.clone(),
+            model_sha256: result.sha256.clone(),
+            images: prediction.input.images.clone(),
+            labels_path: prediction.input.labels_path.clone(),
+            output_dir: prediction.output_dir.clone(),
+        },
+    ))))
 }
 
 fn no_tokens(id: &str, dataset: &Dataset) -> String {

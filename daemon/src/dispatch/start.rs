@@ -177,6 +177,7 @@ impl Dispatcher {
                 cpu_threads: self.options.launch.cpu_threads,
                 memory_limit_bytes: self.options.launch.memory_limit_bytes,
             },
+            slurm: None,
             work: plan.work,
         }
     }

@@ -220,7 +220,9 @@ macro_rules! by_category {
             Category::Feature
             | Category::TrainingTemplate
             | Category::ExtractionTemplate
-            | Category::Preset => $otherwise,
+            | Category::Preset
+            | Category::SlurmJob
+            | Category::CrossValidation => $otherwise,
         }
     };
 }

@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 use trainmaster_domain::{
     Aggregate,
     attempt::Attempts,
+    cross_validation::CrossValidation,
     dataset::Dataset,
     feature::Feature,
     job::Job,
     kept::{Definition, Kept},
     model::Model,
+    slurm::SlurmJob,
     training::Training,
 };
 
@@ -33,6 +35,10 @@ impl Described for Training {
             "encoder_type": definition.map(|asked| &asked.encoder_type),
             "hyperparameters": definition.map(|asked| &asked.hyperparameters),
             "import_from": definition.and_then(|asked| asked.import_from.as_ref()),
+            "segmentation": self.segmentation(),
+            "placement": self.placement(),
+            "quality": self.quality(),
+            "model": self.model(),
             "current_step": self.current_step(),
             "total_steps": self.total_steps(),
             "requested": self.requested().map(|request| format!("{request:?}").to_lowercase()),
@@ -42,6 +48,37 @@ impl Described for Training {
             "result_path": self.result().map(|result| &result.path),
             "attempts": attempts(self.attempts()),
         })
+    }
+}
+
+impl Described for SlurmJob {
+    fn status(&self) -> &'static str {
+        Self::status(self).as_str()
+    }
+
+    fn described(&self) -> Value {
+        json!({
+            "submission": self.submission(),
+            "sbatch_id": self.sbatch_id(),
+            "lease": self.lease(),
+            "restarts": self.restarts(),
+            "seen_state": self.seen_state(),
+            "failure": self.failure(),
+        })
+    }
+}
+
+impl Described for CrossValidation {
+    fn status(&self) -> &'static str {
+        match (self.queued(), self.has_folds()) {
+            (None, _) => "absent",
+            (Some(_), false) => "queued",
+            (Some(_), true) => "folds_queued",
+        }
+    }
+
+    fn described(&self) -> Value {
+        json!({ "queued": self.queued() })
     }
 }
 

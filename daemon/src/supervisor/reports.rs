@@ -154,6 +154,8 @@ fn refused(record: &Record) {
         Record::Metrics(_) => "metrics",
         Record::CheckpointSaved(_) => "checkpoint_saved",
         Record::Evaluated(_) => "evaluated",
+        Record::SegmentationEvaluated(_) => "segmentation_evaluated",
+        Record::Predicted(_) => "predicted",
         Record::GeneratedText(_) => "generated_text",
         Record::Generated(_) => "generated",
         Record::FeaturesExtracted(_) => "features_extracted",
@@ -177,6 +179,7 @@ fn is_last_word(record: &Record) -> bool {
         | Record::DatasetTokenized(_)
         | Record::Generated(_)
         | Record::FeaturesExtracted(_)
+        | Record::Predicted(_)
         | Record::Cancelled {}
         | Record::Paused(_)
         | Record::Stopped(_)
@@ -190,6 +193,7 @@ fn is_last_word(record: &Record) -> bool {
         | Record::GeneratedText(_)
         | Record::Metrics(_)
         | Record::CheckpointSaved(_)
-        | Record::Evaluated(_) => false,
+        | Record::Evaluated(_)
+        | Record::SegmentationEvaluated(_) => false,
     }
 }

@@ -149,6 +149,7 @@ impl World {
                 ..Hyperparameters::default()
             },
             import_from: None,
+            placement: None,
         });
         self.execute::<Training>(id, command).await;
     }

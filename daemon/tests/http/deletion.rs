@@ -14,18 +14,21 @@ use trainmaster_domain::{
 };
 
 fn extraction(training: &str, dataset: &str) -> JobCommand {
-    JobCommand::Queue(JobWork::Extraction(Extraction {
-        training_id: TrainingId::new(training).unwrap(),
-        dataset_id: DatasetId::new(dataset).unwrap(),
-        layers: Some(vec![1]),
-        hook_types: Some(vec![Hook::Residual]),
-        max_samples: None,
-        top_k_examples: 10,
-        context_tokens: 5,
-        minimum_frequency: 0.0,
-        first_feature_id: 17_000,
-        latents: 64,
-    }))
+    JobCommand::Queue(
+        JobWork::Extraction(Extraction {
+            training_id: TrainingId::new(training).unwrap(),
+            dataset_id: DatasetId::new(dataset).unwrap(),
+            layers: Some(vec![1]),
+            hook_types: Some(vec![Hook::Residual]),
+            max_samples: None,
+            top_k_examples: 10,
+            context_tokens: 5,
+            minimum_frequency: 0.0,
+            first_feature_id: 17_000,
+            latents: 64,
+        })
+        .into(),
+    )
 }
 
 fn metadata() -> Metadata {

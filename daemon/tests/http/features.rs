@@ -127,8 +127,8 @@ impl Interface {
                     1,
                     Record::TrainingStarted(TrainingStarted {
                         at_step: 0,
-                        d_in: 4,
-                        d_sae: 8,
+                        d_in: Some(4),
+                        d_sae: Some(8),
                     }),
                 )),
                 TrainingCommand::Report(report(

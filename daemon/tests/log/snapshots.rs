@@ -87,8 +87,8 @@ impl History {
             60..90 => TrainingCommand::Resume,
             90..110 => self.report(Record::TrainingStarted(TrainingStarted {
                 at_step: step,
-                d_in: 8,
-                d_sae: 64,
+                d_in: Some(8),
+                d_sae: Some(64),
             })),
             _ => {
                 self.step += 1 + self.draw.below(3);
@@ -99,6 +99,7 @@ impl History {
                     sparsity: vec![1.0],
                     reconstruction_error: vec![value],
                     dead_neurons: vec![0],
+                    dice: vec![],
                     explained_variance: vec![0.5],
                     learning_rate: vec![1e-3],
                     at: vec![noon()],
@@ -122,6 +123,7 @@ impl History {
                         ..Hyperparameters::default()
                     },
                     import_from: None,
+                    placement: None,
                 })
             } else {
                 self.choose()

@@ -46,18 +46,21 @@ async fn extraction(world: &mut World, directory: &Path) -> Position {
     let features = write_features(&directory.join("features.parquet"), &features);
     let activations = write_activations(&directory.join("activations.parquet"), &examples);
     world.live(&mut History::new(3), 40).await;
-    let queue = JobCommand::Queue(JobWork::Extraction(Extraction {
-        training_id: TrainingId::new("tr_000").unwrap(),
-        dataset_id: DatasetId::new("ds_000").unwrap(),
-        layers: None,
-        hook_types: None,
-        max_samples: None,
-        top_k_examples: 8,
-        context_tokens: 25,
-        minimum_frequency: 0.0,
-        first_feature_id: 0,
-        latents: i64::from(LATENTS),
-    }));
+    let queue = JobCommand::Queue(
+        JobWork::Extraction(Extraction {
+            training_id: TrainingId::new("tr_000").unwrap(),
+            dataset_id: DatasetId::new("ds_000").unwrap(),
+            layers: None,
+            hook_types: None,
+            max_samples: None,
+            top_k_examples: 8,
+            context_tokens: 25,
+            minimum_frequency: 0.0,
+            first_feature_id: 0,
+            latents: i64::from(LATENTS),
+        })
+        .into(),
+    );
     let now = chrono::Utc::now();
     let claim = JobCommand::Claim(Claim {
         worker_id: "w".to_owned(),

@@ -15,6 +15,7 @@ fn orphan() -> Command {
         encoder_type: EncoderType::Sparse,
         hyperparameters: Hyperparameters::default(),
         import_from: None,
+        placement: None,
     };
     Command::Training("tr_orphan".to_owned(), TrainingCommand::Queue(queue))
 }

@@ -56,6 +56,16 @@ pub struct Queued {
     pub placement: Option<Placement>,
 }
 
+impl From<JobWork> for Queued {
+    /// On this machine.
+    fn from(work: JobWork) -> Self {
+        Self {
+            work,
+            placement: None,
+        }
+    }
+}
+
 /// A job has moved on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progressed {

@@ -496,6 +496,7 @@ mod tests {
                 sparsity: vec![1.0],
                 reconstruction_error: vec![0.25],
                 dead_neurons: vec![0],
+                dice: vec![],
                 explained_variance: vec![0.75],
                 learning_rate: vec![0.001],
                 at: vec![at],

@@ -7,6 +7,8 @@ pub mod jobs;
 pub mod kept;
 #[path = "shapes.rs"]
 pub mod shapes;
+#[path = "slurm.rs"]
+pub mod slurm;
 
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
@@ -76,6 +78,7 @@ pub fn metrics(steps: &[u64]) -> MetricsBatch {
         sparsity: vec![31.25; rows],
         reconstruction_error: vec![10.125; rows],
         dead_neurons: vec![3; rows],
+        dice: vec![],
         explained_variance: vec![0.875; rows],
         learning_rate: vec![0.001; rows],
         at: vec![at(5); rows],
@@ -234,19 +237,21 @@ pub fn every_event() -> Vec<Event> {
             hyperparameters: Hyperparameters::default(),
             total_steps: 10_000,
             import_from: None,
+            placement: None,
         }),
         TrainingEvent::TrainingClaimed(claimed(1)),
         TrainingEvent::TrainingStarted(training::Started {
             lease: Lease(1),
             seq: 2,
             at_step: 0,
-            d_in: 576,
-            d_sae: 4608,
+            d_in: Some(576),
+            d_sae: Some(4608),
         }),
         TrainingEvent::MetricsRecorded(training::MetricsRecorded {
             lease: Lease(1),
             seq: 3,
             metrics: metrics(&[1, 100]),
+            progress: None,
         }),
         TrainingEvent::CheckpointSaved(training::CheckpointSaved {
             lease: Lease(1),
@@ -301,6 +306,7 @@ pub fn every_event() -> Vec<Event> {
         .chain(jobs::every_event().into_iter().map(Event::from))
         .chain(features().map(Event::from))
         .chain(kept::every_event())
+        .chain(slurm::every_event())
         .collect()
 }
 
@@ -314,5 +320,7 @@ pub fn category(event: &Event) -> trainmaster_domain::Category {
         Event::TrainingTemplate(_) => trainmaster_domain::Category::TrainingTemplate,
         Event::ExtractionTemplate(_) => trainmaster_domain::Category::ExtractionTemplate,
         Event::Preset(_) => trainmaster_domain::Category::Preset,
+        Event::SlurmJob(_) => trainmaster_domain::Category::SlurmJob,
+        Event::CrossValidation(_) => trainmaster_domain::Category::CrossValidation,
     }
 }

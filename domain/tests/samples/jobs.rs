@@ -94,7 +94,7 @@ pub fn every_event() -> Vec<JobEvent> {
     let (lease, block) = (Lease(1), block());
     let features = artifact("features.parquet", 1_234);
     vec![
-        JobEvent::JobQueued(Queued { work: extraction() }),
+        JobEvent::JobQueued(Queued::from(extraction())),
         JobEvent::JobClaimed(claimed(1)),
         JobEvent::JobProgressed(Progressed {
             lease,

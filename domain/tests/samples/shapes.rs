@@ -4,7 +4,7 @@
 use super::{
     dataset_id, ended, evaluated_site,
     jobs::{completion, generation},
-    model_id,
+    model_id, slurm,
 };
 use trainmaster_domain::{
     Event, Lease,
@@ -49,7 +49,15 @@ fn all_hyperparameters() -> Hyperparameters {
     }
 }
 
+/// Every shape.
 pub fn every_shape() -> Vec<(&'static str, Event)> {
+    own_shapes()
+        .into_iter()
+        .chain(slurm::every_shape())
+        .collect()
+}
+
+fn own_shapes() -> Vec<(&'static str, Event)> {
     let mut one_site = evaluated_site();
     (one_site.ce_spliced, one_site.ce_score) = (None, None);
     vec![
@@ -140,6 +148,7 @@ pub fn every_shape() -> Vec<(&'static str, Event)> {
                 hyperparameters: all_hyperparameters(),
                 total_steps: 10_000,
                 import_from: Some("/data/elsewhere".into()),
+                placement: None,
             })
             .into(),
         ),
@@ -155,6 +164,7 @@ pub fn every_shape() -> Vec<(&'static str, Event)> {
                 },
                 total_steps: 10_000,
                 import_from: None,
+                placement: None,
             })
             .into(),
         ),
@@ -193,7 +203,7 @@ pub fn every_shape() -> Vec<(&'static str, Event)> {
         ),
         (
             "generation",
-            JobEvent::JobQueued(job::Queued { work: generation() }).into(),
+            JobEvent::JobQueued(job::Queued::from(generation())).into(),
         ),
         (
             "plain",

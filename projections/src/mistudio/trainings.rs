@@ -14,10 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
 use std::collections::BTreeSet;
-use trainmaster_domain::{
-    attempt::LossReason,
-    training::{Queued, TrainingEvent, TrainingStatus},
-};
+use trainmaster_domain::training::{Queued, TrainingEvent, TrainingStatus};
 
 #[derive(Clone, Debug, FromRow, Serialize)]
 pub(super) struct Training {
@@ -91,6 +88,9 @@ impl Row for Training {
             TrainingEvent::TrainingQueued(_)
             | TrainingEvent::CheckpointSaved(_)
             | TrainingEvent::TrainingEvaluated(_)
+            | TrainingEvent::SegmentationQueued(_)
+            | TrainingEvent::SegmentationEvaluated(_)
+            | TrainingEvent::ModelProduced(_)
             | TrainingEvent::PauseRequested {}
             | TrainingEvent::TrainingDeleted {}
             | TrainingEvent::MetricsPruned(_)
@@ -144,7 +144,7 @@ impl Row for Training {
             }
             TrainingEvent::TrainingLeaseExpired(expired) => {
                 self.end(TrainingStatus::Error, at);
-                self.blame(code(expired.reason), &expired.message);
+                self.blame(expired.reason.name(), &expired.message);
             }
             TrainingEvent::TrainingRetried(retried) => {
                 self.enter(TrainingStatus::Queued);
@@ -203,17 +203,6 @@ impl Training {
     fn forgive(&mut self) {
         self.error_code = None;
         self.error_message = None;
-    }
-}
-
-/// As the event's JSON names it.
-const fn code(reason: LossReason) -> &'static str {
-    match reason {
-        LossReason::Exited => "exited",
-        LossReason::NotStarted => "not_started",
-        LossReason::NoHeartbeat => "no_heartbeat",
-        LossReason::NoProgress => "no_progress",
-        LossReason::OutOfMemory => "out_of_memory",
     }
 }
 

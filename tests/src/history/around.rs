@@ -113,18 +113,21 @@ impl History {
         let (training_id, dataset_id) = self.a_training()?;
         let next = around.blocks.len() as i64 * RESERVED;
         let first_feature_id = *around.blocks.entry(training_id.clone()).or_insert(next);
-        let queue = JobCommand::Queue(JobWork::Extraction(Extraction {
-            training_id: TrainingId::new(training_id).ok()?,
-            dataset_id,
-            layers: None,
-            hook_types: None,
-            max_samples: None,
-            top_k_examples: 8,
-            context_tokens: 25,
-            minimum_frequency: 0.0,
-            first_feature_id,
-            latents: LATENTS,
-        }));
+        let queue = JobCommand::Queue(
+            JobWork::Extraction(Extraction {
+                training_id: TrainingId::new(training_id).ok()?,
+                dataset_id,
+                layers: None,
+                hook_types: None,
+                max_samples: None,
+                top_k_examples: 8,
+                context_tokens: 25,
+                minimum_frequency: 0.0,
+                first_feature_id,
+                latents: LATENTS,
+            })
+            .into(),
+        );
         Some(Command::Job(format!("job_{:03}", around.jobs.len()), queue))
     }
 

@@ -117,6 +117,7 @@ impl History {
                 ..Hyperparameters::default()
             },
             import_from: None,
+            placement: None,
         };
         Command::Training(id, TrainingCommand::Queue(queue))
     }
@@ -258,8 +259,8 @@ fn record(draw: &mut Draw, id: &str, training: &Training, now: DateTime<Utc>) ->
         (TrainingStatus::Initializing, _) => {
             journal::Record::TrainingStarted(journal::TrainingStarted {
                 at_step: resume,
-                d_in: 576,
-                d_sae: 4_608,
+                d_in: Some(576),
+                d_sae: Some(4_608),
             })
         }
         (_, Some(Request::Pause)) if step == resume => {
@@ -315,6 +316,7 @@ fn metrics(draw: &mut Draw, step: u64, total: u64, now: DateTime<Utc>) -> journa
         sparsity: column(100.0),
         reconstruction_error: column(1e-12),
         explained_variance: column(1.0),
+        dice: vec![],
         learning_rate: column(1e-3),
         dead_neurons: steps
             .iter()

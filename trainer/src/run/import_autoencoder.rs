@@ -50,8 +50,8 @@ pub(super) fn import_autoencoder(
     run.say(
         Record::TrainingStarted(TrainingStarted {
             at_step: 0,
-            d_in: autoencoder.d_in() as u32,
-            d_sae: autoencoder.d_sae() as u32,
+            d_in: Some(autoencoder.d_in() as u32),
+            d_sae: Some(autoencoder.d_sae() as u32),
         }),
         false,
     )?;

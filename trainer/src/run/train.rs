@@ -81,8 +81,8 @@ pub(super) fn train(
     run.say(
         Record::TrainingStarted(TrainingStarted {
             at_step: state.step,
-            d_in: state.d_in as u32,
-            d_sae: state.d_sae as u32,
+            d_in: Some(state.d_in as u32),
+            d_sae: Some(state.d_sae as u32),
         }),
         false,
     )?;

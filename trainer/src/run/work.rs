@@ -29,5 +29,9 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
         Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
         Work::Extract(wanted) => extract(run, &wanted),
         Work::Generate(wanted) => generate(run, &wanted),
+        Work::TrainSegmentation(_) | Work::PredictSegmentation(_) => Err(RunError::ShapeMismatch {
+            what: "this trainer does not segment images: install the daemon's own version"
+                .to_owned(),
+        }),
     }
 }

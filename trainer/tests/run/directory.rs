@@ -101,6 +101,7 @@ impl RunDirectory {
 
     pub fn spec(&self, lease: u64, work: Work) {
         let spec = RunSpec {
+            slurm: None,
             contract: CONTRACT_VERSION,
             run_id: "tr_test".into(),
             lease: Lease(lease),
