@@ -100,13 +100,17 @@ pub enum LossReason {
     Requeued,
     /// Somebody else cancelled it.
     Cancelled,
+    /// It was taken out of the queue before it began, by request.
+    Withdrawn,
+    /// The cluster, or the template for it, refuses it: trying again helps only when that has changed.
+    Refused,
     /// SLURM does not know it any more, and nothing proves that it succeeded.
     OutcomeUnknown,
 }
 
 impl LossReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Exited,
         Self::NotStarted,
         Self::NoHeartbeat,
@@ -117,19 +121,21 @@ impl LossReason {
         Self::Preempted,
         Self::Requeued,
         Self::Cancelled,
+        Self::Withdrawn,
+        Self::Refused,
         Self::OutcomeUnknown,
     ];
 
     /// Whether it speaks against the run: what a scheduler did with it of its own accord is not counted as a crash, and not waited after.
     #[must_use]
     pub const fn is_crash(self) -> bool {
-        !matches!(self, Self::Preempted | Self::Requeued)
+        !matches!(self, Self::Preempted | Self::Requeued | Self::Withdrawn)
     }
 
-    /// Whether somebody wanted it, so that no further attempt is made before a person asks.
+    /// Whether no further attempt is made before a person asks: somebody wanted it so, or it would only happen again.
     #[must_use]
-    pub const fn is_wanted(self) -> bool {
-        matches!(self, Self::Cancelled)
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Refused)
     }
 
     /// As events have it.
@@ -146,6 +152,8 @@ impl LossReason {
             Self::Preempted => "preempted",
             Self::Requeued => "requeued",
             Self::Cancelled => "cancelled",
+            Self::Withdrawn => "withdrawn",
+            Self::Refused => "refused",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }
@@ -399,7 +407,7 @@ impl Attempts {
             reason: loss.reason,
             message: loss.message.clone(),
         };
-        let next = if loss.reason.is_wanted() {
+        let next = if loss.reason.is_final() {
             Err(Failed {
                 lease: loss.lease,
                 seq: 0,

@@ -8,8 +8,10 @@ pub mod id;
 pub mod job;
 pub mod placement;
 pub mod state;
+pub mod tasks;
 
 pub use event::{JobType, SlurmJobEvent, Submission, TrainingDescription};
 pub use job::{Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus};
 pub use placement::{Placement, SlurmResources};
 pub use state::SlurmState;
+pub use tasks::{TaskPlace, Tasks};

@@ -74,7 +74,10 @@ fn a_training_tells_its_story_in_order_and_leaves_an_autoencoder() {
     for record in &records {
         match record {
             Record::TrainingStarted(started) => {
-                assert_eq!((started.at_step, started.d_in, started.d_sae), (0, 64, 512));
+                assert_eq!(
+                    (started.at_step, started.d_in, started.d_sae),
+                    (0, Some(64), Some(512))
+                );
             }
             Record::Metrics(batch) => {
                 steps.extend(&batch.steps);

@@ -1,9 +1,9 @@
 //! initializing, training → error: the run is gone without a word. It is tried again after a back-off, up to a cap.
 
 use crate::{
-    attempt::{LeaseExpired, Loss},
+    attempt::{LeaseExpired, Loss, LossReason},
     run::control::Request,
-    training::{Paused, Training, TrainingEvent, TrainingRefusal, TrainingStatus},
+    training::{Ended, Paused, Training, TrainingEvent, TrainingRefusal, TrainingStatus},
 };
 
 impl Training {
@@ -12,14 +12,30 @@ impl Training {
         loss: &Loss,
     ) -> Result<Vec<TrainingEvent>, TrainingRefusal> {
         let (expired, next) = self.attempts.after_loss(loss)?;
+        let rests = TrainingEvent::TrainingPaused(Paused {
+            lease: loss.lease,
+            seq: 0,
+            step: self.resume_step(),
+            forced: true,
+        });
         if self.requested == Some(Request::Pause) {
             // It was to rest; it rests where it can go on from.
-            return Ok(vec![TrainingEvent::TrainingPaused(Paused {
-                lease: loss.lease,
-                seq: 0,
-                step: self.resume_step(),
-                forced: true,
-            })]);
+            return Ok(vec![rests]);
+        }
+        if self.requested == Some(Request::Stop)
+            && loss.reason == LossReason::Withdrawn
+            && self.latest_checkpoint.is_none()
+        {
+            // It never ran, and has nothing that could be kept.
+            return Ok(vec![
+                rests,
+                TrainingEvent::TrainingStopped(Ended {
+                    lease: loss.lease,
+                    seq: 0,
+                    step: 0,
+                    result: None,
+                }),
+            ]);
         }
         Ok(vec![
             TrainingEvent::TrainingLeaseExpired(expired),
