@@ -5,3 +5,4 @@ pub mod fire;
 pub mod history;
 pub mod lab;
 pub mod postgres;
+pub mod slurm;
