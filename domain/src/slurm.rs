@@ -9,9 +9,10 @@ pub mod job;
 pub mod placement;
 pub mod state;
 pub mod tasks;
+pub mod template;
 
 pub use event::{JobType, SlurmJobEvent, Submission, TrainingDescription};
 pub use job::{Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus};
 pub use placement::{Placement, SlurmResources};
-pub use state::SlurmState;
+pub use state::{SlurmFailure, SlurmState};
 pub use tasks::{TaskPlace, Tasks};
