@@ -8,6 +8,7 @@
 
 mod address;
 mod alias;
+mod cluster;
 mod example;
 mod field;
 mod kind;
@@ -17,6 +18,7 @@ mod settings;
 mod source;
 mod validate;
 
+pub use cluster::{ClusterSettings, ClusterTable};
 pub use example::example_file;
 pub use field::Field;
 pub use kind::Seconds;
@@ -25,6 +27,6 @@ pub use secret::Secret;
 pub use settings::{
     BackupSettings, DatabaseSettings, DispatchSettings, HttpSettings, LogFormat, LogSettings,
     PoolerMode, PostgresSettings, ProjectorSettings, RunnerSettings, Settings, ShutdownSettings,
-    SslMode, StateSettings,
+    SlurmSettings, SslMode, StateSettings,
 };
 pub use source::{Loaded, Source};

@@ -26,6 +26,7 @@ pub mod report;
 pub mod retention;
 pub mod runner;
 pub mod serve;
+pub mod slurm;
 pub mod state_directory;
 pub mod supervisor;
 pub mod telemetry;

@@ -31,6 +31,10 @@ pub(super) const ALIASES: &[Alias] = &[
             "database.connect_timeout_seconds",
         ],
     ),
+    alias("SLURM_POLL_INTERVAL", &["slurm.poll_interval_seconds"]),
+    alias("TRAINING_TEMPLATE_PATH", &["slurm.training_template"]),
+    alias("INFERENCE_TEMPLATE_PATH", &["slurm.inference_template"]),
+    alias("MODELS_BASE_PATH", &["slurm.models_base_path"]),
 ];
 
 const fn alias(name: &'static str, keys: &'static [&'static str]) -> Alias {

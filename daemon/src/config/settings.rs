@@ -1,7 +1,7 @@
 //! Every setting, with its default for a small machine.
 
 use super::{
-    Field, Seconds, Secret,
+    ClusterTable, Field, Seconds, Secret,
     field::section,
     kind::{Kind, quoted},
 };
@@ -144,6 +144,41 @@ section! {
 }
 
 section! {
+    /// SLURM clusters, to which runs can be sent. A cluster is a table [slurm.clusters.<name>] with, all of them optional: conf (its
+    /// slurm.conf), cluster (its name in an accounting database that several share), programs (the directory of sbatch and the others),
+    /// trainer (the trainer's path on its nodes), completion_file (where its controller writes down jobs that ended), and what jobs ask for
+    /// where a request leaves it open: partition, account, qos, cpus, memory_mib, gpus, time_limit_minutes, array_limit. Without any table,
+    /// but with sbatch in $PATH or $SLURM_CONF, there is one cluster called default. The state directory must be on a file system that
+    /// the nodes share.
+    [slurm] SlurmSettings {
+        /// How often a cluster is asked about all jobs at once, while there are any. Also $SLURM_POLL_INTERVAL.
+        poll_interval_seconds: Seconds = Seconds::new(30);
+        /// How often the journal and the heartbeat of a running job are looked at.
+        look_interval_seconds: Seconds = Seconds::new(5);
+        /// A running job whose heartbeat has not been seen for this time is taken for dead. Shared file systems show it late.
+        heartbeat_timeout_seconds: Seconds = Seconds::new(180);
+        /// A job is told so long before its time limit, to write a checkpoint and ask for another turn; SLURM may tell it up to a minute earlier.
+        /// 0 to 65535.
+        signal_before_end_seconds: u32 = 120;
+        /// A job that has been put back into the queue waits on its node this long for the daemon to hand it the run again.
+        handover_timeout_seconds: Seconds = Seconds::new(600);
+        /// A program of SLURM may take this long.
+        call_timeout_seconds: Seconds = Seconds::new(60);
+        /// Jobs in the queue of a cluster at once, at most; what is queued beyond that waits here.
+        most_jobs: u32 = 1000;
+        /// The script that trainings are submitted as (ops/slurm/ has examples). Unset: a plain one. Also $TRAINING_TEMPLATE_PATH.
+        training_template: Option<PathBuf> = None;
+        /// The same for predictions and other uses of what was trained. Also $INFERENCE_TEMPLATE_PATH.
+        inference_template: Option<PathBuf> = None;
+        /// The directory that `model_path` of a template lies in, when the result of a training is to be found outside of the state directory as
+        /// well. Unset: `model_path` is the run's result directory. Also $MODELS_BASE_PATH.
+        models_base_path: Option<PathBuf> = None;
+        /// The clusters, each in a table of its own; see above.
+        clusters: ClusterTable = ClusterTable::default();
+    }
+}
+
+section! {
     /// What trainings may use.
     [training] TrainingSettings {
         /// The activations that trainings with cacheActivations keep on disk for one another, in the state directory, have together at
@@ -281,6 +316,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[runner]`
     pub runner: RunnerSettings,
+    /// `[slurm]`
+    pub slurm: SlurmSettings,
     /// `[training]`
     pub training: TrainingSettings,
     /// `[extraction]`
@@ -322,6 +359,7 @@ impl Settings {
         ),
         ("http", HttpSettings::ABOUT, HttpSettings::FIELDS),
         ("runner", RunnerSettings::ABOUT, RunnerSettings::FIELDS),
+        ("slurm", SlurmSettings::ABOUT, SlurmSettings::FIELDS),
         (
             "training",
             TrainingSettings::ABOUT,
@@ -374,6 +412,7 @@ impl Settings {
             self.postgres.shown(),
             self.http.shown(),
             self.runner.shown(),
+            self.slurm.shown(),
             self.training.shown(),
             self.extraction.shown(),
             self.dispatch.shown(),

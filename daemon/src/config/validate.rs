@@ -95,6 +95,18 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.runner.heartbeat_interval_seconds,
         ),
         (
+            "slurm.poll_interval_seconds",
+            settings.slurm.poll_interval_seconds,
+        ),
+        (
+            "slurm.look_interval_seconds",
+            settings.slurm.look_interval_seconds,
+        ),
+        (
+            "slurm.call_timeout_seconds",
+            settings.slurm.call_timeout_seconds,
+        ),
+        (
             "dispatch.poll_interval_seconds",
             settings.dispatch.poll_interval_seconds,
         ),

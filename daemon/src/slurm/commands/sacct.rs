@@ -1,0 +1,120 @@
+//! What accounting says of jobs that the controller has forgotten.
+
+use super::{
+    super::{
+        Cluster, SlurmError,
+        call::Call,
+        watched::{Watched, moment, said},
+    },
+    squeue::Queued,
+};
+use std::path::Path;
+use trainmaster_domain::slurm::SlurmState;
+
+/// Jobs that are asked about in one call.
+const AT_ONCE: usize = 500;
+/// A submission that nobody has heard of for longer is not looked for.
+const LOOKED_BACK: &str = "now-30days";
+/// Between columns; the working directory, which may have anything, comes last.
+const BETWEEN: char = '\u{1f}';
+const COLUMNS: &str = "JobID,State,ExitCode,Start,End,Reason,WorkDir";
+const COLUMN_COUNT: usize = 7;
+
+impl Cluster {
+    /// Jobs by what SLURM calls them.
+    pub(in crate::slurm) async fn accounted(
+        &self,
+        sbatch_ids: &[String],
+    ) -> Result<Vec<Queued>, SlurmError> {
+        let mut found = Vec::new();
+        for ids in sbatch_ids.chunks(AT_ONCE) {
+            let jobs = format!("--jobs={}", ids.join(","));
+            found.extend(self.sacct(&jobs).await?.into_iter().map(|(job, _)| job));
+        }
+        Ok(found)
+    }
+
+    /// Jobs by their working directory.
+    pub(in crate::slurm) async fn accounted_in(
+        &self,
+        directory: &Path,
+    ) -> Result<Vec<Queued>, SlurmError> {
+        let all = self.sacct(&format!("--starttime={LOOKED_BACK}")).await?;
+        let there = all
+            .into_iter()
+            .filter(|(_, working)| Path::new(working) == directory);
+        Ok(there.map(|(job, _)| job).collect())
+    }
+
+    async fn sacct(&self, which: &str) -> Result<Vec<(Queued, String)>, SlurmError> {
+        let arguments = [
+            "--allocations".to_owned(),
+            "--noheader".to_owned(),
+            "--parsable2".to_owned(),
+            format!("--delimiter={BETWEEN}"),
+            format!("--format={COLUMNS}"),
+            which.to_owned(),
+        ];
+        let answer = Call::query(self, "sacct", arguments).answer().await?;
+        let printed = answer.text(self, "sacct")?;
+        Ok(printed.lines().filter_map(parse).collect())
+    }
+}
+
+fn parse(line: &str) -> Option<(Queued, String)> {
+    let mut columns = line.splitn(COLUMN_COUNT, BETWEEN);
+    let mut next = || columns.next().map(str::trim);
+    let (sbatch_id, raw) = (next()?, next()?);
+    if !sbatch_id.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let state = SlurmState::parse(raw);
+    let (exit_code, start, end, reason) = (next()?, next()?, next()?, next()?);
+    let working = next()?.to_owned();
+    let ended = state.is_terminal();
+    let job = Queued {
+        sbatch_id: sbatch_id.to_owned(),
+        comment: String::new(),
+        seen: Watched {
+            raw: raw.to_owned(),
+            started_at: moment(start).filter(|_| state != SlurmState::Pending),
+            ended_at: moment(end).filter(|_| ended),
+            restarts: None,
+            exit_code: said(exit_code).filter(|_| ended),
+            reason: said(reason),
+            state,
+        },
+    };
+    Some((job, working))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trainmaster_domain::slurm::SlurmFailure;
+
+    #[test]
+    fn what_sacct_prints_is_read() {
+        let line = [
+            "4_2",
+            "CANCELLED by 1000",
+            "0:15",
+            "1795185048",
+            "1795185108",
+            "None",
+            "/state/slurm/a b",
+        ]
+        .join(&BETWEEN.to_string());
+        let (job, working) = parse(&line).unwrap();
+        assert_eq!(job.sbatch_id, "4_2");
+        assert_eq!(job.seen.state, SlurmState::Failed(SlurmFailure::Cancelled));
+        assert_eq!(job.seen.raw, "CANCELLED by 1000");
+        assert_eq!(job.seen.exit_code.as_deref(), Some("0:15"));
+        assert_eq!(job.seen.restarts, None);
+        assert!(job.seen.ended_at.is_some());
+        assert_eq!(working, "/state/slurm/a b");
+        for line in ["", "Slurm accounting storage is disabled", "JobID|State"] {
+            assert!(parse(line).is_none());
+        }
+    }
+}
