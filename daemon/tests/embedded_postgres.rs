@@ -184,19 +184,35 @@ async fn it_is_made_for_an_edge_device_and_reached_through_its_private_socket_al
 async fn an_application_logs_in_by_the_role_of_its_read_model() {
     let scratch = Scratch::new();
     let embedded = scratch.start().await.unwrap();
-    let mut reader = embedded
-        .options()
-        .username("mistudio")
-        .connect()
+    for role in ["mistudio", "pic"] {
+        let mut reader = embedded.options().username(role).connect().await.unwrap();
+        let is_superuser: bool =
+            sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+                .fetch_one(&mut reader)
+                .await
+                .unwrap();
+        assert!(!is_superuser, "{role}");
+        reader.close().await.unwrap();
+    }
+    // As an earlier release left it.
+    let mut owner = connect(&embedded).await;
+    sqlx::raw_sql("DROP ROLE pic; ALTER ROLE mistudio NOLOGIN")
+        .execute(&mut owner)
         .await
         .unwrap();
-    let is_superuser: bool =
-        sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-            .fetch_one(&mut reader)
-            .await
-            .unwrap();
-    assert!(!is_superuser);
+    stop(embedded).await;
+    let embedded = scratch.start().await.unwrap();
+    let reader = embedded.options().username("pic").connect().await.unwrap();
     reader.close().await.unwrap();
+    assert!(
+        embedded
+            .options()
+            .username("mistudio")
+            .connect()
+            .await
+            .is_err(),
+        "a role that is there stays as it is"
+    );
     stop(embedded).await;
 }
 

@@ -16,12 +16,15 @@ import sys
 
 ITERATIONS = 4096
 
+# Each read model has a role of its name that reads it and finds its tables without naming their schema.
+READ_MODELS = ("mistudio", "pic")
+
 # Login role, the group whose rights it has, the file of its password, and what is set when it logs in.
 LOGINS = [
     ("trainmaster_owner", None, "database_direct_password", {}),
-    ("trainmaster_app", "trainmaster_daemon, mistudio", "database_password",
+    ("trainmaster_app", ", ".join(("trainmaster_daemon", *READ_MODELS)), "database_password",
      {"statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}),
-    ("mistudio_app", "mistudio", "mistudio_password", {"search_path": "mistudio"}),
+    *((f"{name}_app", name, f"{name}_password", {"search_path": name}) for name in READ_MODELS),
     ("trainmaster_watch", "trainmaster_monitor", "monitor_password", {"default_transaction_read_only": "on"}),
 ]
 
@@ -78,7 +81,7 @@ def main():
     sql = ["SET log_statement = 'none'; SET log_min_duration_statement = -1; SET password_encryption = 'scram-sha-256';",
            # An error is said, without its statement, in the server's log as well.
            "SET log_min_error_statement = 'panic';", "BEGIN;"]
-    for group in ("trainmaster_daemon", "trainmaster_monitor", "mistudio"):
+    for group in ("trainmaster_daemon", "trainmaster_monitor", *READ_MODELS):
         if group not in known:
             sql.append(f"CREATE ROLE {group} NOLOGIN;")
     sql.append("GRANT pg_monitor TO trainmaster_monitor;")
@@ -106,7 +109,7 @@ def main():
     settings = [f"ALTER ROLE {role} IN DATABASE {name} SET {key} = '{value}';"
                 for role, _, _, values in LOGINS for key, value in values.items()]
     psql(name, "\n".join(settings + [
-        f"ALTER ROLE mistudio IN DATABASE {name} SET search_path = mistudio;",
+        *(f"ALTER ROLE {read_model} IN DATABASE {name} SET search_path = {read_model};" for read_model in READ_MODELS),
         f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
         f"GRANT CONNECT ON DATABASE {name} TO {', '.join(role for role, *_ in LOGINS)};",
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC;",

@@ -11,12 +11,13 @@ mod fold;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod mistudio;
+mod pic;
 mod projection;
 mod read_model;
 mod serials;
 mod value;
 
 pub use error::ApplyError;
-pub use projection::{Applying, Loaded, Projection};
+pub use projection::{Applying, Imports, Loaded, Projection};
 pub use read_model::{ReadModel, UnknownReadModel};
 pub use serials::Serials;

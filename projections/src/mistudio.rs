@@ -13,7 +13,7 @@ mod training_templates;
 mod trainings;
 
 use crate::{
-    ApplyError, Applying, Loaded, Projection, Serials,
+    ApplyError, Applying, Imports, Loaded, Projection, Serials,
     fold::{Happened, fold},
 };
 use sqlx::PgConnection;
@@ -61,6 +61,11 @@ const LOADED: &[Loaded] = &[Loaded {
     needed: &["training_metrics_unique_step"],
 }];
 
+const IMPORTS: Imports = Imports {
+    subject: "trainings",
+    stray: "feature_activations_default",
+};
+
 /// The projection.
 pub(crate) struct Mistudio;
 
@@ -79,6 +84,10 @@ impl Projection for Mistudio {
 
     fn tables(&self) -> &'static [&'static str] {
         TABLES
+    }
+
+    fn imports(&self) -> Option<Imports> {
+        Some(IMPORTS)
     }
 
     fn loaded(&self) -> &'static [Loaded] {

@@ -18,8 +18,18 @@ pub trait Projection: Send + Sync {
     /// What makes its tables, in order, in the first schema of the `search_path`.
     fn ddl(&self) -> &'static [&'static str];
 
-    /// Its tables, partitions not counted. Each has a column `id`, by whose order two makings of it are compared.
+    /// Its tables, partitions not counted.
     fn tables(&self) -> &'static [&'static str];
+
+    /// The column by whose order two makings of a table are compared.
+    fn key(&self, _table: &str) -> &'static str {
+        "id"
+    }
+
+    /// What brings it rows of files that events name; none: nothing does.
+    fn imports(&self) -> Option<Imports> {
+        None
+    }
 
     /// The tables that get most of the rows. While they are built from the whole log, they do without their foreign keys, and without
     /// the indexes that applying events does not need.
@@ -50,6 +60,15 @@ pub trait Projection: Send + Sync {
         serials: &'a mut Serials,
         events: &'a [RecordedEvent],
     ) -> Applying<'a>;
+}
+
+/// Rows of files that events name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Imports {
+    /// The table whose rows such files are about: a file that is missing is a gap as long as its row is there.
+    pub subject: &'static str,
+    /// The partition of rows that belong to no other: there should be none.
+    pub stray: &'static str,
 }
 
 /// A table that gets most of the rows.

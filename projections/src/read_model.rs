@@ -1,4 +1,4 @@
-use crate::{ApplyError, Loaded, Projection, Serials, mistudio::Mistudio};
+use crate::{ApplyError, Imports, Loaded, Projection, Serials, mistudio::Mistudio, pic::Pic};
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use std::{
@@ -13,15 +13,22 @@ pub struct ReadModel(&'static dyn Projection);
 
 /// A name that no read model has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no read model {0:?}; there is: mistudio")]
+#[error("there is no read model {0:?}; there are: {known}", known = known())]
 pub struct UnknownReadModel(pub String);
+
+fn known() -> String {
+    ReadModel::ALL.map(ReadModel::name).join(", ")
+}
 
 impl ReadModel {
     /// MechInterp Studio: datasets, models, trainings of autoencoders, features.
     pub const MISTUDIO: Self = Self(&Mistudio);
 
+    /// Jobs of a SLURM cluster: segmentation trainings, their models, predictions.
+    pub const PIC: Self = Self(&Pic);
+
     /// All there are.
-    pub const ALL: [Self; 1] = [Self::MISTUDIO];
+    pub const ALL: [Self; 2] = [Self::MISTUDIO, Self::PIC];
 
     /// The read model of a projection.
     #[must_use]
@@ -45,6 +52,18 @@ impl ReadModel {
     #[must_use]
     pub fn tables(self) -> &'static [&'static str] {
         self.0.tables()
+    }
+
+    /// The column by whose order two makings of a table are compared.
+    #[must_use]
+    pub fn key(self, table: &str) -> &'static str {
+        self.0.key(table)
+    }
+
+    /// What brings it rows of files that events name.
+    #[must_use]
+    pub fn imports(self) -> Option<Imports> {
+        self.0.imports()
     }
 
     /// The tables that get most of the rows.

@@ -36,16 +36,16 @@ async fn rows_are_the_same_however_the_events_are_batched() {
         let mut expected = None;
         for most in [1, 7, 300, u64::MAX] {
             let schema = format!("of_{seed}_{most}");
-            tables::create(&pool, &schema).await;
+            tables::create(&pool, MISTUDIO, &schema).await;
             let mut serials = Serials::default();
             for piece in pieces(&events, most, seed) {
-                tables::apply(&pool, &schema, &mut serials, piece)
+                tables::apply(&pool, MISTUDIO, &schema, &mut serials, piece)
                     .await
                     .unwrap();
             }
             let mut all = vec![];
             for table in MISTUDIO.tables() {
-                all.push((*table, tables::rows(&pool, &schema, table).await));
+                all.push((*table, tables::rows(&pool, MISTUDIO, &schema, table).await));
             }
             assert!(all.iter().filter(|(_, rows)| !rows.is_empty()).count() == 5);
             match &expected {
@@ -67,16 +67,16 @@ async fn rows_are_the_same_however_the_events_are_batched() {
 #[tokio::test]
 async fn rows_say_what_the_domain_says_after_every_batch() {
     let pool = TestDatabase::new().await.pool().await;
-    tables::create(&pool, "mistudio").await;
+    tables::create(&pool, MISTUDIO, "mistudio").await;
     let mut history = History::new(99);
     let mut serials = Serials::default();
     for _ in 0..60 {
         let events = history.events(25);
-        tables::apply(&pool, "mistudio", &mut serials, &events)
+        tables::apply(&pool, MISTUDIO, "mistudio", &mut serials, &events)
             .await
             .unwrap();
 
-        let datasets = tables::rows(&pool, "mistudio", "datasets").await;
+        let datasets = tables::rows(&pool, MISTUDIO, "mistudio", "datasets").await;
         assert_eq!(datasets.len(), there(history.datasets()).count());
         for (row, (id, dataset)) in datasets.iter().zip(there(history.datasets())) {
             assert_eq!(
@@ -92,7 +92,7 @@ async fn rows_say_what_the_domain_says_after_every_batch() {
                 dataset.status().as_str() != "error"
             );
         }
-        for (row, (id, model)) in tables::rows(&pool, "mistudio", "models")
+        for (row, (id, model)) in tables::rows(&pool, MISTUDIO, "mistudio", "models")
             .await
             .iter()
             .zip(there(history.models()))
@@ -102,7 +102,7 @@ async fn rows_say_what_the_domain_says_after_every_batch() {
                 (Some(id.as_str()), Some(model.status().as_str()))
             );
         }
-        let trainings = tables::rows(&pool, "mistudio", "trainings").await;
+        let trainings = tables::rows(&pool, MISTUDIO, "mistudio", "trainings").await;
         assert_eq!(trainings.len(), there(history.trainings()).count());
         for (row, (id, training)) in trainings.iter().zip(there(history.trainings())) {
             let status = training.status();

@@ -22,7 +22,7 @@ struct Story {
 impl Story {
     async fn begin() -> Self {
         let pool = TestDatabase::new().await.pool().await;
-        tables::create(&pool, "mistudio").await;
+        tables::create(&pool, tables::MISTUDIO, "mistudio").await;
         Self {
             pool,
             serials: Serials::default(),
@@ -60,7 +60,14 @@ impl Story {
             metadata: Metadata::default(),
             recorded_at: self.clock(),
         };
-        tables::apply(&self.pool, "mistudio", &mut self.serials, &[recorded]).await
+        tables::apply(
+            &self.pool,
+            tables::MISTUDIO,
+            "mistudio",
+            &mut self.serials,
+            &[recorded],
+        )
+        .await
     }
 
     /// Applies an event and says which columns of its row changed to what; but `updated_at`, which must be the event's time.
@@ -86,7 +93,7 @@ impl Story {
     }
 
     async fn row(&self, table: &str, id: &str) -> Map<String, Value> {
-        let rows = tables::rows(&self.pool, "mistudio", table).await;
+        let rows = tables::rows(&self.pool, tables::MISTUDIO, "mistudio", table).await;
         let row = rows.into_iter().find(|row| row["id"] == id);
         row.and_then(|row| row.as_object().cloned())
             .unwrap_or_default()
@@ -352,7 +359,13 @@ async fn a_training_from_queued_to_completed() {
         json!({"current_step": 4, "progress": 40, "latest_loss": 0.4, "latest_sparsity": 4.5,
                "latest_dead_neurons": 400})
     );
-    let rows = tables::rows(&story.pool, "mistudio", "training_metrics").await;
+    let rows = tables::rows(
+        &story.pool,
+        tables::MISTUDIO,
+        "mistudio",
+        "training_metrics",
+    )
+    .await;
     assert_eq!(
         rows.last(),
         Some(
@@ -363,7 +376,7 @@ async fn a_training_from_queued_to_completed() {
     );
     assert_eq!(story.training(saved("cp_4", 4)).await, json!({}));
     assert_eq!(
-        tables::rows(&story.pool, "mistudio", "checkpoints").await,
+        tables::rows(&story.pool, tables::MISTUDIO, "mistudio", "checkpoints").await,
         [
             json!({"id": "cp_4", "training_id": "tr_1", "step": 4, "loss": 0.25, "sparsity": 31.5,
             "storage_path": "/runs/tr_1/checkpoints/4-1", "file_size_bytes": 5_000_000_000_i64,
@@ -415,7 +428,7 @@ async fn a_pause_rests_at_the_checkpoint_and_going_on_from_there_voids_what_was_
     story.training(metrics(&[3])).await;
     assert_eq!(story.steps().await, [(1, 1), (2, 2), (5, 3)]);
     assert_eq!(
-        tables::rows(&story.pool, "mistudio", "checkpoints")
+        tables::rows(&story.pool, tables::MISTUDIO, "mistudio", "checkpoints")
             .await
             .len(),
         1

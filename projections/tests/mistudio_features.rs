@@ -16,10 +16,10 @@ use trainmaster_tests::postgres::TestDatabase;
 
 /// Applies events in pieces of so many.
 async fn build(pool: &PgPool, schema: &str, events: &[RecordedEvent], most: usize) -> Serials {
-    tables::create(pool, schema).await;
+    tables::create(pool, MISTUDIO, schema).await;
     let mut serials = Serials::default();
     for piece in events.chunks(most) {
-        tables::apply(pool, schema, &mut serials, piece)
+        tables::apply(pool, MISTUDIO, schema, &mut serials, piece)
             .await
             .unwrap();
     }
@@ -28,15 +28,21 @@ async fn build(pool: &PgPool, schema: &str, events: &[RecordedEvent], most: usiz
 
 /// The same, one event at a time, with everything prepared that can be.
 async fn build_prepared(pool: &PgPool, schema: &str, events: &[RecordedEvent]) -> Serials {
-    tables::create(pool, schema).await;
+    tables::create(pool, MISTUDIO, schema).await;
     let mut serials = Serials::default();
     for event in events {
         if MISTUDIO.is_bulk(&event.event) {
             prepare(pool, schema, &serials, event).await;
         }
-        tables::apply(pool, schema, &mut serials, std::slice::from_ref(event))
-            .await
-            .unwrap();
+        tables::apply(
+            pool,
+            MISTUDIO,
+            schema,
+            &mut serials,
+            std::slice::from_ref(event),
+        )
+        .await
+        .unwrap();
     }
     serials
 }
@@ -66,8 +72,8 @@ async fn gaps(pool: &PgPool, schema: &str) -> Vec<(String, String, String)> {
 
 async fn both(pool: &PgPool, schema: &str) -> (Vec<Value>, Vec<Value>) {
     (
-        tables::rows(pool, schema, "features").await,
-        tables::rows(pool, schema, "feature_activations").await,
+        tables::rows(pool, MISTUDIO, schema, "features").await,
+        tables::rows(pool, MISTUDIO, schema, "feature_activations").await,
     )
 }
 
@@ -397,6 +403,7 @@ async fn a_preparation_that_was_interrupted_is_begun_anew_and_a_finished_one_is_
     prepare(&pool, "mistudio", &serials, attached).await;
     tables::apply(
         &pool,
+        MISTUDIO,
         "mistudio",
         &mut serials.clone(),
         std::slice::from_ref(attached),
@@ -520,7 +527,7 @@ async fn an_extraction_of_a_training_that_is_gone_leaves_nothing() {
         .await
         .unwrap();
     prepare(&pool, "mistudio", &serials, &extraction[3]).await;
-    tables::apply(&pool, "mistudio", &mut serials, extraction)
+    tables::apply(&pool, MISTUDIO, "mistudio", &mut serials, extraction)
         .await
         .unwrap();
     assert!(both(&pool, "mistudio").await == (vec![], vec![]));

@@ -52,7 +52,7 @@ fn specified() -> Vec<(&'static str, Option<&'static str>)> {
 async fn filled(cluster: &Cluster) -> (PgConnection, PgConnection) {
     let database = cluster.database().await;
     let pool = database.pool().await;
-    tables::create(&pool, "mistudio").await;
+    tables::create(&pool, tables::MISTUDIO, "mistudio").await;
     let mut owner = database.options().connect().await.unwrap();
     for statement in ["SET search_path = mistudio", FILL] {
         sqlx::raw_sql(statement).execute(&mut owner).await.unwrap();

@@ -27,13 +27,13 @@ pub(super) async fn live() -> Json<Status> {
     Json(Status { status: "live" })
 }
 
-/// Commands and reads can be answered: the database does, the read model is there, and the daemon is not shutting down.
+/// Commands and reads can be answered: the database does, the read models are there, and the daemon is not shutting down.
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", operation_id = "healthReady",
     responses((status = 200, body = Status), (status = 503, body = Status))
 )]
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
-    let ready = !state.shutdown().is_cancelled() && has_read_model(&state).await;
+    let ready = !state.shutdown().is_cancelled() && has_read_models(&state).await;
     if ready {
         Json(Status { status: "ready" }).into_response()
     } else {
@@ -95,9 +95,20 @@ pub(super) async fn database(State(state): State<AppState>) -> Response {
     }
 }
 
-async fn has_read_model(state: &AppState) -> bool {
-    let asked = sqlx::query_scalar("SELECT to_regclass('mistudio.trainings') IS NOT NULL")
-        .fetch_one(state.pool());
+async fn has_read_models(state: &AppState) -> bool {
+    let tables: Vec<String> = state
+        .projector()
+        .read_models()
+        .flat_map(|read_model| {
+            let tables = read_model.tables().iter();
+            tables.map(move |table| format!("{read_model}.{table}"))
+        })
+        .collect();
+    let asked = sqlx::query_scalar(
+        "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest($1::text[]) AS name",
+    )
+    .bind(tables)
+    .fetch_one(state.pool());
     matches!(tokio::time::timeout(PATIENCE, asked).await, Ok(Ok(true)))
 }
 

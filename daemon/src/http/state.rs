@@ -2,7 +2,11 @@
 
 use super::{HttpOptions, Problem};
 use crate::{
-    archive::Archiver, commands::Commands, log::Log, projector::Projector, queries::Queries,
+    archive::Archiver,
+    commands::Commands,
+    log::Log,
+    projector::{Projector, ProjectorError},
+    queries::Queries,
     retention::Retention,
 };
 use axum::http::StatusCode;
@@ -103,13 +107,19 @@ impl AppState {
             })
     }
 
-    /// Whether reads show `position` before the time is over.
+    /// Whether reads show `position` before the time is over. Of the read models beside the studio's, one that has stopped is not waited
+    /// for: it stops nothing else.
     pub(super) async fn wait_for(&self, position: Position, within: Duration) -> bool {
-        self.0
-            .projector
-            .wait_for(ReadModel::MISTUDIO, position, within)
-            .await
-            .is_ok()
+        let projector = &self.0.projector;
+        let waited = projector.read_models().map(|read_model| async move {
+            match projector.wait_for(read_model, position, within).await {
+                Ok(()) => true,
+                Err(ProjectorError::Stopped { .. }) => read_model != ReadModel::MISTUDIO,
+                Err(_) => false,
+            }
+        });
+        let shown = futures::future::join_all(waited).await;
+        shown.into_iter().all(|shown| shown)
     }
 
     /// Waits until reads show `position`, when one is asked for.

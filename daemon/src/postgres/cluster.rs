@@ -10,7 +10,7 @@ use crate::{
     state_directory::{StateDirectory, socket_directory},
 };
 use rustix::process::Signal;
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
     fs,
     io::{Read, Write},
@@ -19,6 +19,7 @@ use std::{
     process::Stdio,
 };
 use tokio::process::Command;
+use trainmaster_projections::ReadModel;
 
 /// The name of the socket in its directory, for port 5432.
 const SOCKET: &str = ".s.PGSQL.5432";
@@ -124,11 +125,12 @@ impl Cluster {
         give(path, &self.account)
     }
 
-    /// Makes the daemon's database unless it is there, and the role that applications read by. That role may log in here: the socket and
-    /// pg_ident.conf say who may be it.
+    /// Makes the daemon's database unless it is there, and the roles that applications read by. They may log in here: the socket and
+    /// pg_ident.conf say who may be one of them.
     pub async fn make_database(&self) -> Result<(), PostgresError> {
         match self.options(DATABASE).connect().await {
-            Ok(connection) => {
+            Ok(mut connection) => {
+                make_roles(&mut connection).await?;
                 let _ = connection.close().await;
                 return Ok(());
             }
@@ -140,12 +142,7 @@ impl Cluster {
             .connect()
             .await
             .map_err(PostgresError::Database)?;
-        sqlx::query(
-            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mistudio') THEN CREATE ROLE mistudio LOGIN; END IF; END $$",
-        )
-        .execute(&mut connection)
-        .await
-        .map_err(PostgresError::Database)?;
+        make_roles(&mut connection).await?;
         sqlx::query("CREATE DATABASE trainmaster")
             .execute(&mut connection)
             .await
@@ -282,6 +279,21 @@ impl Cluster {
         };
         write().map_err(PostgresError::io("write", &path))
     }
+}
+
+/// One for each read model; those that are there stay as they are.
+async fn make_roles(connection: &mut PgConnection) -> Result<(), PostgresError> {
+    for read_model in ReadModel::ALL {
+        let role = read_model.name();
+        // The name is the program's own.
+        sqlx::raw_sql(AssertSqlSafe(format!(
+            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE {role} LOGIN; END IF; END $$"
+        )))
+        .execute(&mut *connection)
+        .await
+        .map_err(PostgresError::Database)?;
+    }
+    Ok(())
 }
 
 /// Has a process signalled when the thread that starts it ends, and with it this process.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use trainmaster_projections::ReadModel;
 
 /// PostgreSQL's settings for an edge device.
 const EDGE: &str = include_str!("../../../ops/postgresql/edge.conf");
@@ -136,7 +137,7 @@ pub(super) fn identities(server: &Account, own_name: Option<&str>) -> String {
     let mut names = vec![server.name.as_str()];
     names.extend(own_name.filter(|name| *name != server.name));
     for name in names {
-        for role in [USER, "mistudio"] {
+        for role in std::iter::once(USER).chain(ReadModel::ALL.map(ReadModel::name)) {
             let _ = writeln!(out, "trainmaster \"{name}\" \"{role}\"");
         }
     }

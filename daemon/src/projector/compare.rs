@@ -78,7 +78,9 @@ struct Side<'a> {
 
 struct Table {
     name: &'static str,
-    id_type: String,
+    /// The column by whose order rows are gone through, and its type.
+    key: &'static str,
+    key_type: String,
     /// What makes a hash of a row `t`.
     row_hash: &'static str,
 }
@@ -86,13 +88,13 @@ struct Table {
 /// Compares a table of two schemas, in a transaction that sees both as they are to be compared.
 pub(super) async fn table(
     connection: &mut PgConnection,
-    name: &'static str,
+    (name, key): (&'static str, &'static str),
     live: &str,
     built: &str,
     teller: &Teller<'_>,
     done: &mut i64,
 ) -> Result<TableRows, ProjectorError> {
-    let table = Table::find(connection, name, built).await?;
+    let table = Table::find(connection, (name, key), built).await?;
     let mut before = Side::new(&table, live);
     let mut after = Side::new(&table, built);
     let mut first_difference = None;
@@ -171,22 +173,24 @@ impl<'a> Side<'a> {
 impl Table {
     async fn find(
         connection: &mut PgConnection,
-        name: &'static str,
+        (name, key): (&'static str, &'static str),
         schema: &str,
     ) -> Result<Self, ProjectorError> {
-        let (id_type, has_no_hash): (String, bool) = sqlx::query_as(
-            "SELECT max(format_type(atttypid, NULL)) FILTER (WHERE attname = 'id'),
+        let (key_type, has_no_hash): (String, bool) = sqlx::query_as(
+            "SELECT max(format_type(atttypid, NULL)) FILTER (WHERE attname = $3),
                     bool_or(atttypid IN ('json'::regtype, 'xml'::regtype, 'tsvector'::regtype))
                FROM pg_attribute WHERE attrelid = format('%I.%I', $1, $2)::regclass AND attnum > 0 AND NOT attisdropped",
         )
         .bind(schema)
         .bind(name)
+        .bind(key)
         .fetch_one(connection)
         .await
         .map_err(ProjectorError::database(format!("describe {schema}.{name}")))?;
         Ok(Self {
             name,
-            id_type,
+            key,
+            key_type,
             row_hash: if has_no_hash {
                 "sha256(record_send(t))"
             } else {
@@ -197,10 +201,12 @@ impl Table {
 
     /// The rows after an id. Rows that share an id are in one piece. The names are our own, and so is the type.
     fn rows(&self, schema: &str, begin: Option<&str>, columns: &str) -> String {
-        let (table, id_type) = (self.name, &self.id_type);
-        let after = begin.map_or_else(String::new, |_| format!("WHERE t.id > $1::text::{id_type}"));
+        let (table, key, key_type) = (self.name, self.key, &self.key_type);
+        let after = begin.map_or_else(String::new, |_| {
+            format!("WHERE t.{key} > $1::text::{key_type}")
+        });
         format!(
-            "SELECT t.id, {columns} FROM {schema}.{table} t {after} ORDER BY t.id FETCH FIRST 10000 ROWS WITH TIES"
+            "SELECT t.{key} AS id, {columns} FROM {schema}.{table} t {after} ORDER BY t.{key} FETCH FIRST 10000 ROWS WITH TIES"
         )
     }
 

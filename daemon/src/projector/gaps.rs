@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgPool, Row};
 use trainmaster_domain::Position;
-use trainmaster_projections::ReadModel;
+use trainmaster_projections::{Imports, ReadModel};
 use utoipa::ToSchema;
 
 /// An artifact whose rows a read model lacks.
@@ -24,7 +24,7 @@ pub struct Gap {
     pub found_at: DateTime<Utc>,
 }
 
-/// What a read model in use lacks, in the order of the log, and how many rows of `feature_activations` belong to no partition, counted up to
+/// What a read model in use lacks, in the order of the log, and how many imported rows belong to no partition, counted up to
 /// 1,000. Before there are tables, nothing is amiss.
 pub(super) async fn look(
     owner: &PgPool,
@@ -32,8 +32,11 @@ pub(super) async fn look(
 ) -> Result<(Vec<Gap>, i64), ProjectorError> {
     let schema = read_model.name();
     let failed = || ProjectorError::database(format!("look for the gaps of {schema}"));
+    let Some(Imports { stray, .. }) = read_model.imports() else {
+        return Ok((vec![], 0));
+    };
     let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(format!("{schema}.feature_activations_default"))
+        .bind(format!("{schema}.{stray}"))
         .fetch_one(owner)
         .await
         .map_err(failed())?;
@@ -41,22 +44,29 @@ pub(super) async fn look(
         return Ok((vec![], 0));
     }
     let stray = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM (SELECT FROM {schema}.feature_activations_default LIMIT 1000) AS stray"
+        "SELECT count(*) FROM (SELECT FROM {schema}.{stray} LIMIT 1000) AS stray"
     )))
     .fetch_one(owner)
     .await
     .map_err(failed())?;
-    Ok((of(owner, schema).await?, stray))
+    Ok((of(owner, read_model, schema).await?, stray))
 }
 
 /// What the tables of a schema lack.
-pub(super) async fn of(owner: &PgPool, schema: &str) -> Result<Vec<Gap>, ProjectorError> {
+pub(super) async fn of(
+    owner: &PgPool,
+    read_model: ReadModel,
+    schema: &str,
+) -> Result<Vec<Gap>, ProjectorError> {
+    let Some(Imports { subject, .. }) = read_model.imports() else {
+        return Ok(vec![]);
+    };
     let failed = || ProjectorError::database(format!("look for the gaps of {schema}"));
     // The schema's name is the program's own.
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT transaction_id, sequence, event, artifact, reason, found_at FROM projection.gaps
           WHERE schema_name = $1
-            AND (training_id IS NULL OR EXISTS (SELECT FROM {schema}.trainings t WHERE t.id = training_id))
+            AND (training_id IS NULL OR EXISTS (SELECT FROM {schema}.{subject} t WHERE t.id = training_id))
           ORDER BY transaction_id, sequence
           LIMIT 100"
     )))

@@ -288,7 +288,7 @@ impl Projector {
             tables.push(
                 compare::table(
                     &mut snapshot,
-                    table,
+                    (*table, read_model.key(table)),
                     live,
                     built,
                     &building.teller,

@@ -80,6 +80,13 @@ pub(super) async fn create(
     for role in [read_model.name(), reader, MONITOR] {
         grant(connection, schema, role).await?;
     }
+    set_role(connection, schema, read_model.name()).await?;
+    sqlx::raw_sql(include_str!("show_constraints.sql"))
+        .execute(connection)
+        .await
+        .map_err(ProjectorError::database(format!(
+            "let role {read_model} see the constraints of {schema}"
+        )))?;
     Ok(())
 }
 
@@ -165,20 +172,30 @@ async fn grant(
     schema: &str,
     role: &str,
 ) -> Result<(), ProjectorError> {
-    sqlx::query(
-        "SELECT set_config('projector.schema', $1, true), set_config('projector.role', $2, true)",
-    )
-    .bind(schema)
-    .bind(role)
-    .execute(&mut *connection)
-    .await
-    .map_err(ProjectorError::database("grant"))?;
+    set_role(connection, schema, role).await?;
     sqlx::raw_sql(include_str!("grant.sql"))
         .execute(connection)
         .await
         .map_err(ProjectorError::database(format!(
             "let role {role} read {schema}"
         )))?;
+    Ok(())
+}
+
+/// Tells the scripts whom they are about.
+async fn set_role(
+    connection: &mut PgConnection,
+    schema: &str,
+    role: &str,
+) -> Result<(), ProjectorError> {
+    sqlx::query(
+        "SELECT set_config('projector.schema', $1, true), set_config('projector.role', $2, true)",
+    )
+    .bind(schema)
+    .bind(role)
+    .execute(connection)
+    .await
+    .map_err(ProjectorError::database("grant"))?;
     Ok(())
 }
 

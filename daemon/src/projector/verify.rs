@@ -56,7 +56,7 @@ impl Projector {
             self.catch_up_with(&mut building).await?;
             let compared = self.compare(&mut building).await?;
             let offset = building.offset().await?;
-            let gaps = gaps::of(&pool, &schema).await?;
+            let gaps = gaps::of(&pool, read_model, &schema).await?;
             Ok((compared, offset, gaps))
         }
         .await;

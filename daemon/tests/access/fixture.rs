@@ -54,14 +54,16 @@ impl World {
         let projector = Projector::new(log, owner.clone(), ProjectorOptions::default());
         let stop = CancellationToken::new();
         let running = tokio::spawn(projector.clone().run(stop.clone()));
-        projector
-            .wait_for(
-                ReadModel::MISTUDIO,
-                executed.position.unwrap(),
-                Duration::from_secs(60),
-            )
-            .await
-            .unwrap();
+        for read_model in ReadModel::ALL {
+            projector
+                .wait_for(
+                    read_model,
+                    executed.position.unwrap(),
+                    Duration::from_secs(60),
+                )
+                .await
+                .unwrap();
+        }
         stop.cancel();
         running.await.unwrap().unwrap();
         Self {

@@ -3,7 +3,12 @@
 use crate::fixture::{SECRET_TEXT, World};
 use sqlx::{AssertSqlSafe, PgPool};
 
-const ROLES: [&str; 3] = ["trainmaster_daemon", "mistudio", "trainmaster_monitor"];
+const ROLES: [&str; 4] = [
+    "trainmaster_daemon",
+    "mistudio",
+    "pic",
+    "trainmaster_monitor",
+];
 
 /// What a role may do with a relation: the initials of SELECT, INSERT, UPDATE, DELETE, and nothing else.
 fn allowed(role: &str, schema: &str, relation: &str) -> &'static str {
@@ -17,7 +22,8 @@ fn allowed(role: &str, schema: &str, relation: &str) -> &'static str {
         ) => "S",
         ("trainmaster_daemon", "dispatch" | "apalis" | "snapshot", _) => "SIUD",
         ("trainmaster_daemon", "recovery", _) => "S",
-        ("trainmaster_daemon" | "mistudio" | "trainmaster_monitor", "mistudio", _) => "S",
+        ("trainmaster_daemon" | "mistudio" | "trainmaster_monitor", "mistudio", _)
+        | ("trainmaster_daemon" | "pic" | "trainmaster_monitor", "pic", _) => "S",
         ("trainmaster_monitor", "monitoring", _) => "S",
         // The extension lets everybody see their own statements; what others' say takes pg_read_all_stats.
         (_, "monitoring", "pg_stat_statements" | "pg_stat_statements_info") => "S",
@@ -59,6 +65,67 @@ async fn every_role_has_the_rights_it_needs_and_no_other_on_every_table_of_every
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(seen > 100, "only {seen} tables were looked at");
+}
+
+/// What lets a read model's role see the constraints of its tables.
+#[tokio::test]
+async fn a_right_to_refer_to_a_column_is_given_for_columns_that_cannot_be_referred_to() {
+    let world = World::new(&[]).await;
+    let found: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT r.rolname::text, n.nspname::text, c.relname || '.' || a.attname
+           FROM pg_attribute a
+           JOIN pg_class c ON c.oid = a.attrelid
+           JOIN pg_namespace n ON n.oid = c.relnamespace
+           CROSS JOIN LATERAL aclexplode(a.attacl) AS acl
+           JOIN pg_roles r ON r.oid = acl.grantee
+          WHERE r.rolname = ANY($1) AND acl.privilege_type = 'REFERENCES'",
+    )
+    .bind(ROLES.as_slice())
+    .fetch_all(&world.owner)
+    .await
+    .unwrap();
+    assert_eq!(found.len(), 14, "one for each table: {found:?}");
+    for (role, schema, _) in &found {
+        assert!(role == schema, "{found:?}");
+    }
+    for (role, table, column) in [
+        ("pic", "pic.jobs", "fold_index"),
+        ("pic", "pic.training", "name"),
+        ("mistudio", "mistudio.models", "name"),
+    ] {
+        let mut owner = world.owner.acquire().await.unwrap();
+        let refused = sqlx::raw_sql(AssertSqlSafe(format!(
+            "BEGIN; CREATE SCHEMA theirs; GRANT ALL ON SCHEMA theirs TO {role}; SET LOCAL ROLE {role};
+             CREATE TABLE theirs.mine (it text REFERENCES {table} ({column}))"
+        )))
+        .execute(&mut *owner)
+        .await
+        .unwrap_err();
+        let code = refused
+            .as_database_error()
+            .and_then(|error| error.code().map(String::from));
+        // invalid_foreign_key
+        assert_eq!(code.as_deref(), Some("42830"), "{refused}");
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut *owner)
+            .await
+            .unwrap();
+        let keyed = sqlx::raw_sql(AssertSqlSafe(format!(
+            "BEGIN; CREATE SCHEMA theirs; GRANT ALL ON SCHEMA theirs TO {role}; SET LOCAL ROLE {role};
+             CREATE TABLE theirs.mine (it text REFERENCES {table} (id))"
+        )))
+        .execute(&mut *owner)
+        .await
+        .unwrap_err();
+        let code = keyed
+            .as_database_error()
+            .and_then(|error| error.code().map(String::from));
+        assert_eq!(code.as_deref(), Some("42501"), "{keyed}");
+        sqlx::raw_sql("ROLLBACK")
+            .execute(&mut *owner)
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]

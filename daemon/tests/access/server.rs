@@ -124,6 +124,7 @@ impl Server {
             "database_password",
             "database_direct_password",
             "mistudio_password",
+            "pic_password",
             "monitor_password",
         ]
         .iter()

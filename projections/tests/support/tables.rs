@@ -6,9 +6,10 @@ use trainmaster_domain::RecordedEvent;
 use trainmaster_projections::{ApplyError, ReadModel, Serials};
 
 pub const MISTUDIO: ReadModel = ReadModel::MISTUDIO;
+pub const PIC: ReadModel = ReadModel::PIC;
 
-/// Makes the tables of mistudio in a schema of that name.
-pub async fn create(pool: &PgPool, schema: &str) {
+/// Makes the tables of a read model in a schema of that name.
+pub async fn create(pool: &PgPool, read_model: ReadModel, schema: &str) {
     let mut transaction = pool.begin().await.unwrap();
     let is_first: bool = sqlx::query_scalar("SELECT to_regnamespace('projection') IS NULL")
         .fetch_one(&mut *transaction)
@@ -32,7 +33,7 @@ pub async fn create(pool: &PgPool, schema: &str) {
     .execute(&mut *transaction)
     .await
     .unwrap();
-    for part in MISTUDIO.ddl() {
+    for part in read_model.ddl() {
         sqlx::raw_sql(*part)
             .execute(&mut *transaction)
             .await
@@ -44,6 +45,7 @@ pub async fn create(pool: &PgPool, schema: &str) {
 /// Applies events in one transaction; what fails leaves no trace.
 pub async fn apply(
     pool: &PgPool,
+    read_model: ReadModel,
     schema: &str,
     serials: &mut Serials,
     events: &[RecordedEvent],
@@ -54,15 +56,21 @@ pub async fn apply(
         .execute(&mut *transaction)
         .await
         .unwrap();
-    MISTUDIO.apply(&mut transaction, serials, events).await?;
+    read_model.apply(&mut transaction, serials, events).await?;
     transaction.commit().await.unwrap();
     Ok(())
 }
 
-/// Every column of every row of a table, as JSON, ordered by its first column.
-pub async fn rows(pool: &PgPool, schema: &str, table: &str) -> Vec<serde_json::Value> {
+/// Every column of every row of a table, as JSON, ordered by its key.
+pub async fn rows(
+    pool: &PgPool,
+    read_model: ReadModel,
+    schema: &str,
+    table: &str,
+) -> Vec<serde_json::Value> {
+    let key = read_model.key(table);
     sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT to_jsonb(t) FROM {schema}.{table} t ORDER BY id"
+        "SELECT to_jsonb(t) FROM {schema}.{table} t ORDER BY {key}"
     )))
     .fetch_all(pool)
     .await
