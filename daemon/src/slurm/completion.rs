@@ -26,7 +26,8 @@ pub(super) struct Memory {
 }
 
 impl Cluster {
-    /// What is remembered of these jobs. Who is not named is not remembered.
+    /// What is remembered of the jobs with these numbers. A number that is not among the answers is not remembered; one may be of several
+    /// jobs (see [`Queued::is_of`]).
     ///
     /// # Errors
     /// [`SlurmError`]: what remembers cannot be asked at the moment.
@@ -44,7 +45,7 @@ impl Cluster {
             .any(|id| !found.iter().any(|job| job.sbatch_id == *id));
         if let Some(file) = memory.file.as_ref().filter(|_| missing) {
             for line in tail(file).await? {
-                if let Some((job, _)) = parse(&line)
+                if let Some(job) = parse(&line)
                     && sbatch_ids.contains(&job.sbatch_id)
                 {
                     keep_newest(&mut found, job);
@@ -66,8 +67,8 @@ impl Cluster {
         };
         if let Some(file) = memory.file.as_ref().filter(|_| found.is_empty()) {
             for line in tail(file).await? {
-                if let Some((job, working)) = parse(&line)
-                    && Path::new(&working) == directory
+                if let Some(job) = parse(&line)
+                    && job.directory == directory
                 {
                     keep_newest(&mut found, job);
                 }
@@ -116,7 +117,10 @@ impl Cluster {
 
 /// The last word on a job is the one that counts: being put back into the queue is written down as well.
 fn keep_newest(found: &mut Vec<Queued>, job: Queued) {
-    match found.iter_mut().find(|old| old.sbatch_id == job.sbatch_id) {
+    match found
+        .iter_mut()
+        .find(|old| old.sbatch_id == job.sbatch_id && old.directory == job.directory)
+    {
         Some(old) => *old = job,
         None => found.push(job),
     }
@@ -157,8 +161,8 @@ fn read_tail(path: &Path, most: u64) -> io::Result<Vec<String>> {
     Ok(whole.map(str::to_owned).collect())
 }
 
-/// A line: `JobId=7 … JobState=COMPLETED … WorkDir=… ArrayJobId=4 ArrayTaskId=0 … ExitCode=0:0`, and the job's working directory.
-fn parse(line: &str) -> Option<(Queued, String)> {
+/// A line: `JobId=7 … JobState=COMPLETED … WorkDir=… ArrayJobId=4 ArrayTaskId=0 … ExitCode=0:0`.
+fn parse(line: &str) -> Option<Queued> {
     let job = value(line, "JobId")?;
     let sbatch_id = match (value(line, "ArrayJobId"), value(line, "ArrayTaskId")) {
         (Some(array), Some(task)) => format!("{array}_{task}"),
@@ -168,7 +172,7 @@ fn parse(line: &str) -> Option<(Queued, String)> {
     let state = SlurmState::parse(raw);
     let ended = state.is_terminal();
     let exit_code = value(line, "ExitCode").and_then(said);
-    let working = value(line, "WorkDir").unwrap_or_default().to_owned();
+    let directory = value(line, "WorkDir").unwrap_or_default().into();
     let seen = Watched {
         raw: raw.to_owned(),
         started_at: value(line, "StartTime").and_then(local_moment),
@@ -180,15 +184,12 @@ fn parse(line: &str) -> Option<(Queued, String)> {
         reason: None,
         state,
     };
-    let comment = String::new();
-    Some((
-        Queued {
-            sbatch_id,
-            comment,
-            seen,
-        },
-        working,
-    ))
+    Some(Queued {
+        sbatch_id,
+        comment: String::new(),
+        directory,
+        seen,
+    })
 }
 
 /// The names of a line's values, as slurm 22.05 and later write them.
@@ -260,15 +261,15 @@ JobId=12 UserId=root(0) GroupId=root(0) Name=r.sh JobState=CANCELLED Partition=m
     #[test]
     fn a_line_of_the_completion_file_is_read() {
         let read: Vec<_> = LINES.lines().map(|line| parse(line).unwrap()).collect();
-        let (failed, working) = &read[0];
+        let failed = &read[0];
         assert_eq!(failed.sbatch_id, "2");
         assert_eq!(failed.seen.state, SlurmState::Failed(SlurmFailure::Failed));
         assert_eq!(failed.seen.exit_code.as_deref(), Some("7:0"));
-        assert_eq!(working, "/state/with a space/s");
+        assert_eq!(failed.directory, Path::new("/state/with a space/s"));
         let lasted = failed.seen.ended_at.unwrap() - failed.seen.started_at.unwrap();
         assert_eq!(lasted.num_seconds(), 1);
-        assert_eq!(read[1].0.sbatch_id, "4_0");
-        assert_eq!(read[1].0.seen.state, SlurmState::Completed);
+        assert_eq!(read[1].sbatch_id, "4_0");
+        assert_eq!(read[1].seen.state, SlurmState::Completed);
         assert!(parse("").is_none());
     }
 
@@ -276,7 +277,7 @@ JobId=12 UserId=root(0) GroupId=root(0) Name=r.sh JobState=CANCELLED Partition=m
     fn the_last_word_on_a_job_counts() {
         let mut found = vec![];
         for line in LINES.lines() {
-            keep_newest(&mut found, parse(line).unwrap().0);
+            keep_newest(&mut found, parse(line).unwrap());
         }
         assert_eq!(found.len(), 3);
         let last = found.iter().find(|job| job.sbatch_id == "12").unwrap();

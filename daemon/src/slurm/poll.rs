@@ -6,10 +6,14 @@ mod watch;
 
 pub use watch::{JobWatch, Known};
 
-use super::{Cluster, SlurmError, Watched, commands::Queued};
+use super::{
+    Cluster, SlurmError, Watched,
+    commands::{Lookup, Queued},
+};
 use chrono::{DateTime, Utc};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -68,15 +72,19 @@ pub struct Poller {
 struct Shared {
     cluster: Arc<Cluster>,
     options: PollOptions,
-    jobs: Mutex<HashMap<String, Job>>,
+    jobs: Mutex<Jobs>,
     asked: Mutex<Asked>,
     wake: Notify,
     health: channel::Sender<ClusterHealth>,
 }
 
+/// By what SLURM calls it, and its submission: a number may be given out twice.
+type Jobs = HashMap<(String, String), Job>;
+
 /// A job that somebody waits for.
 #[derive(Debug)]
 struct Job {
+    directory: PathBuf,
     known: channel::Sender<Known>,
     watchers: usize,
     since: Instant,
@@ -114,12 +122,14 @@ impl Poller {
         &self.shared.cluster
     }
 
-    /// Waits for a job, by what SLURM calls it (`123`, `123_4`). It is asked about until the watch is dropped.
+    /// Waits for a job, by what SLURM calls it (`123`, `123_4`) and its submission. It is asked about until the watch is dropped.
     #[must_use]
-    pub fn watch(&self, sbatch_id: &str) -> JobWatch {
+    pub fn watch(&self, sbatch_id: &str, lookup: Lookup<'_>) -> JobWatch {
+        let key = (sbatch_id.to_owned(), lookup.submission.to_owned());
         let known = {
             let mut jobs = self.shared.jobs();
-            let job = jobs.entry(sbatch_id.to_owned()).or_insert_with(|| Job {
+            let job = jobs.entry(key.clone()).or_insert_with(|| Job {
+                directory: lookup.directory.to_owned(),
                 known: channel::Sender::new(Known::NotYet),
                 watchers: 0,
                 since: Instant::now(),
@@ -129,7 +139,7 @@ impl Poller {
             job.known.subscribe()
         };
         self.shared.wake.notify_one();
-        JobWatch::new(self.clone(), sbatch_id.to_owned(), known)
+        JobWatch::new(self.clone(), key, known)
     }
 
     /// Asks soon instead of at the next interval. Many such wishes are one question.
@@ -176,7 +186,7 @@ impl Poller {
 }
 
 impl Shared {
-    fn jobs(&self) -> MutexGuard<'_, HashMap<String, Job>> {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,7 +228,7 @@ impl Shared {
                 let missing = self.publish(queued, begun);
                 match missing.is_empty() {
                     true => None,
-                    false => self.remember(&missing).await,
+                    false => self.remember(missing).await,
                 }
             }
             Err(error) => Some(error),
@@ -226,25 +236,29 @@ impl Shared {
         self.note(error);
     }
 
-    /// Tells what is new. Answers which jobs the controller does not know (any more).
-    fn publish(&self, queued: Vec<Queued>, begun: Instant) -> Vec<String> {
+    /// Tells what is new. Answers with the numbers of jobs that the controller does not know (any more).
+    fn publish(&self, queued: Vec<Queued>, begun: Instant) -> BTreeSet<String> {
         let mut jobs = self.jobs();
-        let mut there: HashMap<String, Watched> = queued
-            .into_iter()
-            .filter(|job| jobs.contains_key(&job.sbatch_id))
-            .map(|job| (job.sbatch_id, job.seen))
-            .collect();
-        let mut missing = Vec::new();
-        for (sbatch_id, job) in jobs.iter_mut() {
-            match there.remove(sbatch_id) {
-                Some(seen) => {
+        let mut there: HashMap<&str, &Queued> = HashMap::with_capacity(queued.len());
+        there.extend(queued.iter().map(|job| (job.sbatch_id.as_str(), job)));
+        let mut missing = BTreeSet::new();
+        for ((sbatch_id, submission), job) in jobs.iter_mut() {
+            let seen = there.get(sbatch_id.as_str()).filter(|seen| {
+                seen.is_of(Lookup {
+                    submission,
+                    directory: &job.directory,
+                })
+            });
+            match seen {
+                Some(found) => {
                     job.missing_since = None;
-                    tell(&self.cluster.name, sbatch_id, &job.known, Known::Seen(seen));
+                    let news = Known::Seen(found.seen.clone());
+                    tell(&self.cluster.name, sbatch_id, &job.known, news);
                 }
                 // Of one that came after the question it says nothing.
                 None if job.since <= begun && !job.known.borrow().is_final() => {
                     job.missing_since.get_or_insert(begun);
-                    missing.push(sbatch_id.clone());
+                    missing.insert(sbatch_id.clone());
                 }
                 None => {}
             }
@@ -253,24 +267,30 @@ impl Shared {
     }
 
     /// Asks what remembers the jobs that the controller does not know. A job that is not remembered either is gone.
-    async fn remember(&self, missing: &[String]) -> Option<SlurmError> {
+    async fn remember(&self, missing: BTreeSet<String>) -> Option<SlurmError> {
         debug!(cluster = self.cluster.name, jobs = ?missing, "jobs that the controller does not know");
-        let (remembered, error) = match self.cluster.remembered(missing).await {
+        let missing = Vec::from_iter(missing);
+        let (remembered, error) = match self.cluster.remembered(&missing).await {
             Ok(remembered) => (remembered, None),
             Err(error) => (vec![], Some(error)),
         };
         let jobs = self.jobs();
-        for sbatch_id in missing {
-            let Some(job) = jobs.get(sbatch_id) else {
+        for ((sbatch_id, submission), job) in jobs.iter() {
+            let Some(since) = job.missing_since else {
                 continue;
             };
-            let seen = remembered
+            if job.known.borrow().is_final() {
+                continue;
+            }
+            let lookup = Lookup {
+                submission,
+                directory: &job.directory,
+            };
+            let found = remembered
                 .iter()
-                .find(|found| found.sbatch_id == *sbatch_id);
-            let waited = job
-                .missing_since
-                .is_some_and(|since| since.elapsed() >= self.options.patience);
-            let known = match seen {
+                .find(|found| found.sbatch_id == *sbatch_id && found.is_of(lookup));
+            let waited = since.elapsed() >= self.options.patience;
+            let known = match found {
                 Some(found) if found.seen.state.is_terminal() => Known::Seen(found.seen.clone()),
                 // Accounting may be late, or cannot be asked.
                 Some(_) if !waited => continue,

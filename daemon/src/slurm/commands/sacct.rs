@@ -29,7 +29,7 @@ impl Cluster {
         let mut found = Vec::new();
         for ids in sbatch_ids.chunks(AT_ONCE) {
             let jobs = format!("--jobs={}", ids.join(","));
-            found.extend(self.sacct(&jobs).await?.into_iter().map(|(job, _)| job));
+            found.extend(self.sacct(&jobs).await?);
         }
         Ok(found)
     }
@@ -39,14 +39,12 @@ impl Cluster {
         &self,
         directory: &Path,
     ) -> Result<Vec<Queued>, SlurmError> {
-        let all = self.sacct(&format!("--starttime={LOOKED_BACK}")).await?;
-        let there = all
-            .into_iter()
-            .filter(|(_, working)| Path::new(working) == directory);
-        Ok(there.map(|(job, _)| job).collect())
+        let mut found = self.sacct(&format!("--starttime={LOOKED_BACK}")).await?;
+        found.retain(|job| job.directory == directory);
+        Ok(found)
     }
 
-    async fn sacct(&self, which: &str) -> Result<Vec<(Queued, String)>, SlurmError> {
+    async fn sacct(&self, which: &str) -> Result<Vec<Queued>, SlurmError> {
         let arguments = [
             "--allocations".to_owned(),
             "--noheader".to_owned(),
@@ -61,7 +59,7 @@ impl Cluster {
     }
 }
 
-fn parse(line: &str) -> Option<(Queued, String)> {
+fn parse(line: &str) -> Option<Queued> {
     let mut columns = line.splitn(COLUMN_COUNT, BETWEEN);
     let mut next = || columns.next().map(str::trim);
     let (sbatch_id, raw) = (next()?, next()?);
@@ -70,11 +68,12 @@ fn parse(line: &str) -> Option<(Queued, String)> {
     }
     let state = SlurmState::parse(raw);
     let (exit_code, start, end, reason) = (next()?, next()?, next()?, next()?);
-    let working = next()?.to_owned();
+    let directory = next()?.into();
     let ended = state.is_terminal();
-    let job = Queued {
+    Some(Queued {
         sbatch_id: sbatch_id.to_owned(),
         comment: String::new(),
+        directory,
         seen: Watched {
             raw: raw.to_owned(),
             started_at: moment(start).filter(|_| state != SlurmState::Pending),
@@ -84,8 +83,7 @@ fn parse(line: &str) -> Option<(Queued, String)> {
             reason: said(reason),
             state,
         },
-    };
-    Some((job, working))
+    })
 }
 
 #[cfg(test)]
@@ -105,14 +103,14 @@ mod tests {
             "/state/slurm/a b",
         ]
         .join(&BETWEEN.to_string());
-        let (job, working) = parse(&line).unwrap();
+        let job = parse(&line).unwrap();
         assert_eq!(job.sbatch_id, "4_2");
         assert_eq!(job.seen.state, SlurmState::Failed(SlurmFailure::Cancelled));
         assert_eq!(job.seen.raw, "CANCELLED by 1000");
         assert_eq!(job.seen.exit_code.as_deref(), Some("0:15"));
         assert_eq!(job.seen.restarts, None);
         assert!(job.seen.ended_at.is_some());
-        assert_eq!(working, "/state/slurm/a b");
+        assert_eq!(job.directory, Path::new("/state/slurm/a b"));
         for line in ["", "Slurm accounting storage is disabled", "JobID|State"] {
             assert!(parse(line).is_none());
         }

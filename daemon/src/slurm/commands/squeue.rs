@@ -5,7 +5,7 @@ use super::super::{
     call::Call,
     watched::{Watched, moment, said},
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trainmaster_domain::slurm::SlurmState;
 
 /// A job or a task of an array, as `squeue` shows it.
@@ -13,8 +13,10 @@ use trainmaster_domain::slurm::SlurmState;
 pub struct Queued {
     /// What SLURM calls it: `123`, or `123_4` for a task of an array.
     pub sbatch_id: String,
-    /// Its `--comment`; empty when it has none.
+    /// Its `--comment`; empty when it has none, and where only accounting or the completion file knows the job, which do not say it.
     pub comment: String,
+    /// Its working directory.
+    pub directory: PathBuf,
     /// What SLURM says of it.
     pub seen: Watched,
 }
@@ -28,11 +30,23 @@ pub struct Lookup<'a> {
     pub directory: &'a Path,
 }
 
+impl Queued {
+    /// Whether this is a job of the submission. A number alone does not tell: a controller that was killed gives numbers out again. A comment
+    /// alone does not either: there are sites that write their own.
+    #[must_use]
+    pub fn is_of(&self, lookup: Lookup<'_>) -> bool {
+        match Cluster::submission_of(&self.comment) {
+            Some(submission) => submission == lookup.submission,
+            None => self.directory == lookup.directory,
+        }
+    }
+}
+
 /// Between columns: nothing that SLURM prints in them has it. The comment, which may have anything, comes last.
 const BETWEEN: char = '\u{1f}';
 
 /// The columns, in the order in which [`parse`] reads them.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "JobID",
     "ArrayJobID",
     "ArrayTaskID",
@@ -42,6 +56,7 @@ const COLUMNS: [&str; 10] = [
     "EndTime",
     "RestartCnt",
     "Reason",
+    "WorkDir",
     "Comment",
 ];
 
@@ -77,9 +92,8 @@ impl Cluster {
     /// # Errors
     /// [`SlurmError`].
     pub async fn find(&self, lookup: Lookup<'_>) -> Result<Vec<Queued>, SlurmError> {
-        let comment = Self::comment(lookup.submission);
         let mut found = self.squeue().await?;
-        found.retain(|job| job.comment == comment);
+        found.retain(|job| job.is_of(lookup));
         if found.is_empty() {
             return self.remembered_of(lookup.directory).await;
         }
@@ -102,12 +116,14 @@ fn parse(line: &str) -> Option<Queued> {
     let (start, end) = (next()?, next()?);
     let restarts = next()?.parse().ok()?;
     let reason = said(next()?);
+    let directory = next()?.into();
     let comment = said(next()?).unwrap_or_default();
     job.parse::<u64>().ok()?;
     let ended = state.is_terminal();
     Some(Queued {
         sbatch_id,
         comment,
+        directory,
         seen: Watched {
             raw: raw.to_owned(),
             // What is expected of a job that waits is nothing that happened.
@@ -130,24 +146,16 @@ mod tests {
     use super::*;
     use trainmaster_domain::slurm::SlurmFailure;
 
-    fn line(columns: [&str; 10]) -> String {
-        columns.join(&BETWEEN.to_string())
+    /// A line with another character between columns.
+    fn read(line: &str) -> Option<Queued> {
+        parse(&line.replace('|', &BETWEEN.to_string()))
     }
 
     #[test]
     fn what_squeue_prints_is_read() {
-        let failed = parse(&line([
-            "2",
-            "2",
-            "N/A",
-            "FAILED",
-            "1792",
-            "1795185048",
-            "1795185049",
-            "0",
-            "NonZeroExitCode",
-            "trainmaster:abc",
-        ]))
+        let failed = read(
+            "2|2|N/A|FAILED|1792|1795185048|1795185049|0|NonZeroExitCode|/state/slurm/abc|trainmaster:abc",
+        )
         .unwrap();
         assert_eq!(failed.sbatch_id, "2");
         assert_eq!(Cluster::submission_of(&failed.comment), Some("abc"));
@@ -160,37 +168,14 @@ mod tests {
 
     #[test]
     fn what_is_expected_of_a_job_that_waits_or_runs_has_not_happened() {
-        let pending = parse(&line([
-            "12",
-            "9",
-            "3",
-            "PENDING",
-            "0",
-            "1795185137",
-            "1795185257",
-            "1",
-            "BeginTime",
-            "(null)",
-        ]))
-        .unwrap();
+        let pending =
+            read("12|9|3|PENDING|0|1795185137|1795185257|1|BeginTime|/tmp|(null)").unwrap();
         assert_eq!(pending.sbatch_id, "9_3");
         assert_eq!(pending.comment, "");
         assert_eq!(pending.seen.started_at, None);
         assert_eq!(pending.seen.ended_at, None);
         assert_eq!(pending.seen.restarts, Some(1));
-        let running = parse(&line([
-            "5",
-            "5",
-            "N/A",
-            "RUNNING",
-            "0",
-            "1795185048",
-            "1795185108",
-            "0",
-            "None",
-            "(null)",
-        ]))
-        .unwrap();
+        let running = read("5|5|N/A|RUNNING|0|1795185048|1795185108|0|None|/tmp|(null)").unwrap();
         assert!(running.seen.started_at.is_some());
         assert_eq!(running.seen.ended_at, None);
         assert_eq!(running.seen.exit_code, None);
@@ -199,12 +184,35 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_comment_is_no_job() {
-        for line in ["", "b", "1\u{1f}2", "slurm_load_jobs error: x"] {
-            assert_eq!(parse(line), None);
+        for line in ["", "b", "1|2", "slurm_load_jobs error: x"] {
+            assert_eq!(read(line), None);
         }
-        let with_delimiter = line([
-            "1", "1", "N/A", "RUNNING", "0", "1", "2", "0", "None", "a\u{1f}b",
-        ]);
-        assert_eq!(parse(&with_delimiter).unwrap().comment, "a\u{1f}b");
+        let job = read("1|1|N/A|RUNNING|0|1|2|0|None|/tmp|a|b").unwrap();
+        assert_eq!(job.comment, format!("a{BETWEEN}b"));
+    }
+
+    #[test]
+    fn a_number_that_was_given_out_again_is_another_job() {
+        let job = |comment: &str, directory: &str| {
+            let line = format!("1|1|N/A|RUNNING|0|1|2|0|None|{directory}|{comment}");
+            read(&line).unwrap()
+        };
+        let lookup = Lookup {
+            submission: "abc",
+            directory: Path::new("/state/slurm/abc"),
+        };
+        for (comment, directory, is_ours) in [
+            ("trainmaster:abc", "/elsewhere", true),
+            ("trainmaster:abcd", "/state/slurm/abc", false),
+            ("(null)", "/state/slurm/abc", true),
+            ("the site's own", "/state/slurm/abc", true),
+            ("the site's own", "/home/someone", false),
+        ] {
+            assert_eq!(
+                job(comment, directory).is_of(lookup),
+                is_ours,
+                "{comment} {directory}"
+            );
+        }
     }
 }

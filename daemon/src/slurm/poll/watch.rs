@@ -30,29 +30,26 @@ impl Known {
 #[derive(Debug)]
 pub struct JobWatch {
     poller: Poller,
-    sbatch_id: String,
+    /// Number and submission.
+    key: (String, String),
     known: channel::Receiver<Known>,
 }
 
 impl JobWatch {
     pub(super) fn new(
         poller: Poller,
-        sbatch_id: String,
+        key: (String, String),
         mut known: channel::Receiver<Known>,
     ) -> Self {
         // What is known already is news to this watch.
         known.mark_changed();
-        Self {
-            poller,
-            sbatch_id,
-            known,
-        }
+        Self { poller, key, known }
     }
 
     /// What SLURM calls the job.
     #[must_use]
     pub fn sbatch_id(&self) -> &str {
-        &self.sbatch_id
+        &self.key.0
     }
 
     /// What is known now.
@@ -90,10 +87,10 @@ impl JobWatch {
 impl Drop for JobWatch {
     fn drop(&mut self) {
         let mut jobs = self.poller.shared.jobs();
-        if let Some(job) = jobs.get_mut(&self.sbatch_id) {
+        if let Some(job) = jobs.get_mut(&self.key) {
             job.watchers -= 1;
             if job.watchers == 0 {
-                jobs.remove(&self.sbatch_id);
+                jobs.remove(&self.key);
             }
         }
     }
