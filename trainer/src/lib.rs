@@ -12,6 +12,7 @@ pub mod optimizer;
 pub mod random;
 pub mod random_order;
 pub mod run;
+pub mod segmentation;
 pub mod tensor_file;
 pub mod tokenizer;
 

@@ -7,20 +7,24 @@ use super::failure::RunError;
 use super::life::{Life, Next};
 use super::metrics::{Collector, Row};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{AtStep, CheckpointSaved, Finished, Record};
 use trainmaster_domain::run::spec::ResumeFrom;
 
-/// How long a training is, and how often something is said of it, in steps.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+/// How long a training is, how often something is said of it, in steps, and where its result goes.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
     /// The last step.
     pub steps: u64,
     /// Between two that are recorded.
     pub log_interval: u64,
     /// Between two checkpoints.
     pub checkpoint_interval: u64,
+    /// The directory of the result.
+    pub result: PathBuf,
+    /// The step of the checkpoint that it goes on from; none: from the beginning.
+    pub resumed_from: Option<u64>,
 }
 
 /// What a step did.
@@ -61,7 +65,7 @@ pub(super) trait Learner {
 pub(super) struct Course<'a, L> {
     run: &'a mut Run,
     learner: L,
-    pace: Pace,
+    plan: Plan,
     collector: Collector,
     /// Steps that are done.
     step: u64,
@@ -74,22 +78,16 @@ pub(super) struct Course<'a, L> {
 
 impl<'a, L: Learner> Course<'a, L> {
     /// From the beginning, or from a checkpoint.
-    pub(super) fn new(
-        run: &'a mut Run,
-        learner: L,
-        pace: Pace,
-        resumed_from: Option<&ResumeFrom>,
-    ) -> Self {
-        let checkpointed = resumed_from.map(|from| from.step);
+    pub(super) fn new(run: &'a mut Run, learner: L, plan: Plan) -> Self {
         Self {
             run,
             learner,
-            pace,
             collector: Collector::new(),
-            step: checkpointed.unwrap_or(0),
+            step: plan.resumed_from.unwrap_or(0),
             last: None,
-            checkpointed,
+            checkpointed: plan.resumed_from,
             evaluated: None,
+            plan,
         }
     }
 
@@ -98,7 +96,7 @@ impl<'a, L: Learner> Course<'a, L> {
     /// # Errors
     /// [`RunError`]: the run ends without a result.
     pub(super) fn go_on(mut self) -> Result<(), RunError> {
-        while self.step < self.pace.steps {
+        while self.step < self.plan.steps {
             match self.run.life.next() {
                 Next::GoOn => self.step()?,
                 Next::Leave => return Err(RunError::Superseded),
@@ -128,7 +126,7 @@ impl<'a, L: Learner> Course<'a, L> {
         }
         let next = self.step + 1;
         let every = |interval: u64| next.is_multiple_of(interval);
-        let recorded = next == 1 || every(self.pace.log_interval) || next == self.pace.steps;
+        let recorded = next == 1 || every(self.plan.log_interval) || next == self.plan.steps;
         let stepped = match self.learner.step(next, recorded, &self.run.life) {
             Ok(ControlFlow::Continue(stepped)) => stepped,
             Ok(ControlFlow::Break(())) => return Ok(()),
@@ -142,7 +140,7 @@ impl<'a, L: Learner> Course<'a, L> {
         self.step = next;
         self.collector.push(stepped.row, stepped.samples);
         self.last = Some((next, stepped));
-        if every(self.pace.checkpoint_interval) {
+        if every(self.plan.checkpoint_interval) {
             self.checkpoint()?;
             self.evaluate()?;
         }
@@ -202,7 +200,7 @@ impl<'a, L: Learner> Course<'a, L> {
         self.flush()?;
         self.run.still_ours()?;
         self.learner.weights_are_finite()?;
-        let path = self.run.directory.join("result");
+        let path = self.plan.result.clone();
         let contents = self.learner.result(&path, self.step)?;
         Ok(Finished {
             step: self.step,

@@ -115,7 +115,7 @@ fn list(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// Size and hash of a file.
-pub(super) fn hash_file(path: &Path) -> io::Result<(i64, String)> {
+pub(crate) fn hash_file(path: &Path) -> io::Result<(i64, String)> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -131,7 +131,7 @@ pub(super) fn hash_file(path: &Path) -> io::Result<(i64, String)> {
 }
 
 /// Makes durable which files a directory has.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

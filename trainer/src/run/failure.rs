@@ -6,6 +6,7 @@ use crate::autoencoder::{
 use crate::dataset::DatasetError;
 use crate::hub::HubError;
 use crate::language_model::LanguageModelError;
+use crate::segmentation::SegmentationError;
 use crate::tensor_file::TensorFileError;
 use crate::tokenizer::TokenizerError;
 use std::io::ErrorKind;
@@ -224,6 +225,23 @@ impl From<TensorFileError> for RunError {
             TensorFileError::Libtorch(error) => {
                 Self::of_libtorch("reading or writing tensors", &error)
             }
+        }
+    }
+}
+
+impl From<SegmentationError> for RunError {
+    fn from(error: SegmentationError) -> Self {
+        if let Some(failure) = error.failure() {
+            return Self::Reported(failure);
+        }
+        match error {
+            SegmentationError::File { path, source } => Self::of_file(&path, &source),
+            SegmentationError::Weights(error) => error.into(),
+            SegmentationError::Libtorch(error) => Self::of_libtorch("segmenting", &error),
+            SegmentationError::Interrupted => Self::Interrupted,
+            other => Self::Internal {
+                what: other.to_string(),
+            },
         }
     }
 }

@@ -33,6 +33,11 @@ pub enum Measured {
         /// The rest.
         details: Details,
     },
+    /// Of a network that segments images.
+    Segmentation {
+        /// The mean Dice coefficient of the step's batch.
+        dice: f64,
+    },
 }
 
 impl Row {
@@ -55,6 +60,7 @@ impl Row {
     pub fn sparsity(&self) -> Option<f64> {
         match self.measured {
             Measured::Autoencoder { details, .. } => Some(details.active_latents),
+            Measured::Segmentation { .. } => None,
         }
     }
 }
@@ -122,6 +128,7 @@ impl Collector {
                 batch.dead_neurons.push(details.dead_latents);
                 batch.explained_variance.push(details.explained_variance);
             }
+            Measured::Segmentation { dice } => batch.dice.push(dice),
         }
     }
 

@@ -6,7 +6,7 @@ pub(in crate::run) mod places;
 mod site;
 mod start;
 
-use super::course::{self, Course, Learner, Pace, Stepped};
+use super::course::{self, Course, Learner, Plan, Stepped};
 use super::durable::Contents;
 use super::failure::RunError;
 use super::life::{Life, Next};
@@ -99,12 +99,14 @@ pub(super) fn train(
         source,
         sites,
     };
-    let pace = Pace {
+    let plan = Plan {
         steps: u64::from(hyperparameters.training_steps),
         log_interval: u64::from(hyperparameters.log_interval),
         checkpoint_interval: u64::from(hyperparameters.checkpoint_interval),
+        result: run.directory.join("result"),
+        resumed_from: train.resume_from.as_ref().map(|from| from.step),
     };
-    Course::new(run, autoencoders, pace, train.resume_from.as_ref()).go_on()
+    Course::new(run, autoencoders, plan).go_on()
 }
 
 impl Learner for Autoencoders<'_> {

@@ -5,8 +5,10 @@ use super::failure::RunError;
 use super::generate::generate;
 use super::import_autoencoder::import_autoencoder;
 use super::model_activations::ModelActivations;
+use super::predict::predict;
 use super::prepare_dataset::prepare_dataset;
 use super::prepare_model::prepare_model;
+use super::segment::segment;
 use super::{Run, device, train};
 use trainmaster_domain::run::spec::Work;
 
@@ -29,9 +31,7 @@ pub(super) fn work(run: &mut Run) -> Result<(), RunError> {
         Work::ImportAutoencoder(import) => import_autoencoder(run, &import),
         Work::Extract(wanted) => extract(run, &wanted),
         Work::Generate(wanted) => generate(run, &wanted),
-        Work::TrainSegmentation(_) | Work::PredictSegmentation(_) => Err(RunError::ShapeMismatch {
-            what: "this trainer does not segment images: install the daemon's own version"
-                .to_owned(),
-        }),
+        Work::TrainSegmentation(train) => segment(run, &train),
+        Work::PredictSegmentation(wanted) => predict(run, &wanted),
     }
 }
