@@ -86,7 +86,7 @@ fn an_autoencoder_of_others_becomes_a_result_that_reads_raw_activations() {
     assert_eq!(run.hash(Path::new(&finished.path)), finished.sha256);
     assert!(run.journal().iter().any(|line| matches!(
         &line.record,
-        Record::TrainingStarted(started) if (started.d_in, started.d_sae) == (WIDTH as u32, LATENTS as u32)
+        Record::TrainingStarted(started) if (started.d_in, started.d_sae) == (Some(WIDTH as u32), Some(LATENTS as u32))
     )));
 
     let theirs = Autoencoder::load(&source, Device::Cpu).unwrap();
