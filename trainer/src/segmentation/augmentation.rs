@@ -48,7 +48,7 @@ impl Augmentation {
     #[must_use]
     pub fn none(slice: &Slice) -> Self {
         Self {
-            centre: (slice.width as f64 / 2.0, slice.height as f64 / 2.0),
+            centre: ((slice.width / 2) as f64, (slice.height / 2) as f64),
             angle: 0.0,
             scale: 1.0,
             mirrored: (false, false),
@@ -166,15 +166,12 @@ fn centre(random: &mut Random, slice: &Slice, size: usize) -> (f64, f64) {
         let nth = ((u128::from(chosen) * foreground as u128) >> 64) as usize;
         let mut places = (0..slice.labels.len()).filter(|at| slice.labels[*at] > 0);
         let at = places.nth(nth).unwrap_or(0);
-        return (
-            (at % slice.width) as f64 + 0.5,
-            (at / slice.width) as f64 + 0.5,
-        );
+        // The edge of the pixel, so that nothing is blurred that is not turned.
+        return ((at % slice.width) as f64, (at / slice.width) as f64);
     }
     let along = |length: usize, part: f64| match length.checked_sub(size) {
-        // Whole pixels, so that nothing is blurred that is not turned.
         Some(room) => size as f64 / 2.0 + (part * (room + 1) as f64).floor().min(room as f64),
-        None => length as f64 / 2.0,
+        None => (length / 2) as f64,
     };
     (along(slice.width, across), along(slice.height, down))
 }

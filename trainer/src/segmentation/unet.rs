@@ -30,7 +30,7 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// A network that has learnt nothing (He et al. 2015, arXiv:1502.01852; the last layer with a deviation of 0.01), on a device.
+    /// A network that has learnt nothing (He et al. 2015, arXiv:1502.01852), on a device.
     ///
     /// # Errors
     /// When there is no memory for it.
@@ -41,7 +41,8 @@ impl UNet {
             let count = weight.count() as usize;
             let mut random = Random::new(seed, "weights", n as u64);
             let deviation = match weight.size.as_slice() {
-                [_, _, 1, 1] => 0.01,
+                // Logits are to differ from the first step on, or small nets stay long at one class.
+                [_, inputs, 1, 1] => (1.0 / (3 * inputs) as f64).sqrt(),
                 // A transposed convolution of stride 2 adds up one product for each channel that it reads.
                 [inputs, _, 2, 2] => (1.0 / *inputs as f64).sqrt(),
                 [_, inputs, height, width] => {
