@@ -14,7 +14,7 @@ mod trainings;
 
 use crate::{
     ApplyError, Applying, Imports, Loaded, Projection, Serials,
-    fold::{Happened, fold},
+    fold::{Happened, Piece, fold, pieces},
 };
 use sqlx::PgConnection;
 use trainmaster_domain::{
@@ -125,16 +125,10 @@ async fn apply(
     serials: &mut Serials,
     events: &[RecordedEvent],
 ) -> Result<(), ApplyError> {
-    let mut rest = events;
-    while let Some(first) = rest.first() {
-        let length = rest.iter().take_while(|next| !is_alone(next)).count();
-        if length == 0 {
-            apply_alone(connection, serials, first).await?;
-            rest = rest.get(1..).unwrap_or_default();
-        } else {
-            let (together, after) = rest.split_at(length);
-            apply_together(connection, serials, together).await?;
-            rest = after;
+    for piece in pieces(events, is_alone) {
+        match piece {
+            Piece::Alone(event) => apply_alone(connection, serials, event).await?,
+            Piece::Together(events) => apply_together(connection, serials, events).await?,
         }
     }
     Ok(())
@@ -206,15 +200,15 @@ async fn apply_together(
     let (mut of_templates, mut of_extractions, mut of_presets) = (vec![], vec![], vec![]);
     for recorded in events {
         match &recorded.event {
-            Event::Dataset(event) => of_datasets.push(happened(recorded, event)),
-            Event::Model(event) => of_models.push(happened(recorded, event)),
+            Event::Dataset(event) => of_datasets.push(Happened::new(recorded, event)),
+            Event::Model(event) => of_models.push(Happened::new(recorded, event)),
             // Whose model and dataset this document does not know.
             Event::Training(_) if TrainingId::is_segmentation(&recorded.stream.id) => {}
-            Event::Training(event) => of_trainings.push(happened(recorded, event)),
-            Event::Feature(event) => of_features.push(happened(recorded, event)),
-            Event::TrainingTemplate(event) => of_templates.push(happened(recorded, event)),
-            Event::ExtractionTemplate(event) => of_extractions.push(happened(recorded, event)),
-            Event::Preset(event) => of_presets.push(happened(recorded, event)),
+            Event::Training(event) => of_trainings.push(Happened::new(recorded, event)),
+            Event::Feature(event) => of_features.push(Happened::new(recorded, event)),
+            Event::TrainingTemplate(event) => of_templates.push(Happened::new(recorded, event)),
+            Event::ExtractionTemplate(event) => of_extractions.push(Happened::new(recorded, event)),
+            Event::Preset(event) => of_presets.push(Happened::new(recorded, event)),
             Event::Job(_) | Event::SlurmJob(_) | Event::CrossValidation(_) => {}
         }
     }
@@ -228,14 +222,4 @@ async fn apply_together(
     fold::<training_templates::Template>(connection, &of_templates).await?;
     fold::<extraction_templates::Template>(connection, &of_extractions).await?;
     fold::<steering_presets::SteeringPreset>(connection, &of_presets).await
-}
-
-fn happened<'a, E>(recorded: &'a RecordedEvent, event: &'a E) -> Happened<'a, E> {
-    Happened {
-        stream: &recorded.stream,
-        position: recorded.position,
-        at: recorded.recorded_at,
-        event,
-        event_type: recorded.event.event_type(),
-    }
 }

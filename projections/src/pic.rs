@@ -1,15 +1,26 @@
-//! Tables of jobs on a SLURM cluster.
+//! Tables of jobs on a SLURM cluster: segmentation trainings, the models that they yield, and predictions; autoencoders where SLURM trains them.
 
-use crate::{ApplyError, Applying, Projection, Serials};
+mod inference;
+mod jobs;
+mod model;
+mod removal;
+mod training;
+
+use crate::{
+    ApplyError, Applying, Projection, Serials,
+    fold::{Happened, Piece, fold, pieces},
+};
 use sqlx::PgConnection;
-use trainmaster_domain::RecordedEvent;
+use trainmaster_domain::{Event, RecordedEvent};
 
 const READ_MODEL: &str = "pic";
 
 /// Raise it with every change of how events become rows.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// Tables that others refer to come first.
+/// What is said of what somebody did not want any more.
+const CANCELLED: &str = "It was cancelled.";
+
 const TABLES: &[&str] = &["jobs", "training", "model", "inference"];
 
 const DDL: &[&str] = &[
@@ -56,9 +67,34 @@ impl Projection for Pic {
     }
 }
 
-async fn apply(
-    _connection: &mut PgConnection,
-    _events: &[RecordedEvent],
-) -> Result<(), ApplyError> {
+/// Tables are folded over all events at a time, but for what removes rows.
+async fn apply(connection: &mut PgConnection, events: &[RecordedEvent]) -> Result<(), ApplyError> {
+    for piece in pieces(events, removal::removes) {
+        match piece {
+            Piece::Alone(event) => removal::apply(connection, event).await?,
+            Piece::Together(events) => apply_together(connection, events).await?,
+        }
+    }
     Ok(())
+}
+
+/// Tables that others refer to come first.
+async fn apply_together(
+    connection: &mut PgConnection,
+    events: &[RecordedEvent],
+) -> Result<(), ApplyError> {
+    let told: Vec<_> = events
+        .iter()
+        .filter(|recorded| {
+            matches!(
+                recorded.event,
+                Event::Training(_) | Event::Job(_) | Event::SlurmJob(_)
+            )
+        })
+        .map(|recorded| Happened::new(recorded, recorded))
+        .collect();
+    jobs::apply(connection, events).await?;
+    fold::<training::Training>(connection, &told).await?;
+    fold::<model::Model>(connection, &told).await?;
+    fold::<inference::Inference>(connection, &told).await
 }

@@ -3,7 +3,12 @@
 use super::{ProjectorError, bulk, offset, offset::Offset};
 use crate::log::Log;
 use sqlx::{PgConnection, PgPool};
-use trainmaster_domain::{Event, Position, RecordedEvent, training::TrainingEvent};
+use trainmaster_domain::{
+    Event, Position, RecordedEvent,
+    job::JobEvent,
+    slurm::{SlurmJobEvent, event::Submitted},
+    training::TrainingEvent,
+};
 use trainmaster_projections::ReadModel;
 
 /// Reads batches of the log; an event that brings much is a batch of its own. It begins small, and asks for more or fewer events according to how large the last ones were.
@@ -81,6 +86,14 @@ fn size_bytes(recorded: &RecordedEvent) -> usize {
     match &recorded.event {
         Event::Training(TrainingEvent::MetricsRecorded(recorded)) => {
             512 + recorded.metrics.steps.len().saturating_mul(80)
+        }
+        Event::SlurmJob(
+            SlurmJobEvent::SlurmSubmissionIntended(submission)
+            | SlurmJobEvent::SlurmJobSubmitted(Submitted { submission, .. }),
+        ) => 2_048 + submission.script.len(),
+        // A word about each of many images.
+        Event::Job(JobEvent::Predicted(predicted)) => {
+            2_048 + predicted.prediction.to_string().len().saturating_mul(2)
         }
         _ => 2_048,
     }

@@ -70,7 +70,7 @@ impl Row for SteeringPreset {
     }
 
     /// Its training took it along.
-    fn may_be_gone() -> bool {
+    fn may_be_gone(_event: &PresetEvent) -> bool {
         true
     }
 }
