@@ -4,6 +4,8 @@
 pub mod artifact;
 pub mod control;
 pub mod event;
+#[cfg(feature = "trainer")]
+pub mod image;
 pub mod journal;
 #[cfg(feature = "trainer")]
 pub mod model;

@@ -11,7 +11,7 @@ use trainmaster_trainer::autoencoder::Autoencoder;
 use trainmaster_trainer::tensor_file::{TensorFile, write_tensors};
 use trainmaster_trainer::{doctor, run};
 
-/// Trains sparse autoencoders on the activations of language models. The trainmaster daemon starts it; a person needs it for `doctor`.
+/// Trains sparse autoencoders on the activations of language models, and networks that segment images. The trainmaster daemon starts it; a person needs it for `doctor`.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

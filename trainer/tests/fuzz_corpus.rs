@@ -1,6 +1,8 @@
-//! Files of language models that were found by fuzzing, or given to it to begin with, and some seconds of others like them: see `ops/fuzz`.
+//! Files of language models, and images, that were found by fuzzing, or given to it to begin with, and some seconds of others like them: see `ops/fuzz`.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "../../fuzz/src/image.rs"]
+mod image;
 #[path = "../../fuzz/src/model.rs"]
 mod model;
 #[path = "../../fuzz/src/mutate.rs"]
@@ -21,4 +23,9 @@ fn gguf() {
 #[test]
 fn safetensors() {
     campaign("safetensors", model::safetensors);
+}
+
+#[test]
+fn images() {
+    campaign("image", image::image);
 }

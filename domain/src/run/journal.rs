@@ -88,7 +88,7 @@ pub struct Started {
 /// Coarse progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is being done, as a status: `downloading`, `ingesting`, `tokenizing`, `loading`, `quantizing`.
+    /// What is being done, as a status: `downloading`, `ingesting`, `tokenizing`, `loading`, `quantizing`, `predicting`.
     pub stage: String,
     /// 0 to 100.
     pub percent: f64,
@@ -451,7 +451,7 @@ pub struct Failure {
     /// Whose fault it is, which decides whether another attempt makes sense.
     pub class: FailureClass,
     /// Stable, snake_case: `loss_not_finite`, `dataset_empty`, `shape_mismatch`, `file_missing`, `file_truncated`,
-    /// `file_altered`, `disk_full`, `out_of_memory`, `unsupported`, `internal`.
+    /// `file_altered`, `content_changed`, `pixel_invalid`, `disk_full`, `out_of_memory`, `unsupported`, `internal`.
     pub code: String,
     /// A sentence that says what went wrong and what to do next.
     pub message: String,

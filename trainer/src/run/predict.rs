@@ -2,6 +2,7 @@
 
 use super::failure::RunError;
 use super::life::Next;
+use super::watched::News;
 use super::{Run, device, durable};
 use crate::segmentation::{
     SegmentationError,
@@ -15,7 +16,6 @@ use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use trainmaster_domain::run::control::Request;
 use trainmaster_domain::run::journal::{Predicted, Record};
 use trainmaster_domain::run::spec::PredictSegmentation;
@@ -25,9 +25,6 @@ const SUMMARY: &str = "prediction.json";
 
 /// What a record says of images is at most so long: a line of the journal has an end. The file says it of all.
 const MOST_SAID: usize = 128 * 1024;
-
-/// Between two records that say how far it is.
-const BETWEEN: Duration = Duration::from_secs(1);
 
 /// An image to segment, its labels, and where its classes go.
 struct Wanted {
@@ -51,7 +48,7 @@ pub(super) fn predict(run: &mut Run, wanted: &PredictSegmentation) -> Result<(),
 
     run.say_progress("predicting", 0.0)?;
     let count = images.len() as f64;
-    let mut said_at = Instant::now();
+    let mut news = News::new();
     let mut found = Vec::with_capacity(images.len());
     for (n, image) in images.iter().enumerate() {
         let mut ended = None;
@@ -65,8 +62,7 @@ pub(super) fn predict(run: &mut Run, wanted: &PredictSegmentation) -> Result<(),
                 run.life.progress();
                 let percent = 100.0 * (n as f64 + done) / count;
                 ended = match run.life.heard() {
-                    Next::GoOn if said_at.elapsed() >= BETWEEN => {
-                        said_at = Instant::now();
+                    Next::GoOn if news.is(percent) => {
                         run.say_progress("predicting", percent).err().map(Err)
                     }
                     Next::GoOn => None,
