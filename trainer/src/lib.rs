@@ -13,6 +13,7 @@ pub mod random;
 pub mod random_order;
 pub mod run;
 pub mod segmentation;
+pub mod slurm;
 pub mod tensor_file;
 pub mod tokenizer;
 

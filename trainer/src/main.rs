@@ -5,9 +5,10 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use trainmaster_domain::Lease;
 use trainmaster_trainer::autoencoder::Autoencoder;
+use trainmaster_trainer::run::executor::Executor;
+use trainmaster_trainer::slurm::{self, Signals};
 use trainmaster_trainer::tensor_file::{TensorFile, write_tensors};
 use trainmaster_trainer::{doctor, run};
 
@@ -28,6 +29,11 @@ enum Command {
         /// The lease to report under; the trainer leaves when the spec carries another.
         #[arg(long)]
         lease: u64,
+    },
+    /// Do what is this SLURM job's part of a submission; the script that was submitted runs it.
+    Slurm {
+        /// The submission directory.
+        directory: PathBuf,
     },
     /// Say what this machine offers: libtorch, devices, precision.
     Doctor {
@@ -52,14 +58,23 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Run { directory, lease } => {
-            let terminated = Arc::new(AtomicBool::new(false));
-            signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&terminated))
-                .context("listening for SIGTERM")?;
-            // Without a handler, a file that reaches its size limit would kill the trainer instead of failing to be written.
-            signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
-                .context("listening for SIGXFSZ")?;
-            let status = run::run(&directory, Lease(lease), terminated);
-            Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)))
+            let signals = listen()?;
+            let status = run::run(
+                &directory,
+                Lease(lease),
+                Executor::daemon(signals.terminated),
+            );
+            Ok(exit(status))
+        }
+        Command::Slurm { directory } => {
+            let signals = listen()?;
+            signal_hook::flag::register(
+                signal_hook::consts::SIGUSR1,
+                Arc::clone(&signals.time_is_nearly_up),
+            )
+            .context("listening for SIGUSR1")?;
+            let status = slurm::run(&directory, |name| std::env::var(name).ok(), &signals);
+            Ok(exit(status))
         }
         Command::Doctor { json } => {
             let findings = doctor::examine();
@@ -87,4 +102,20 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Listens for what whoever executes a run says by signal.
+fn listen() -> anyhow::Result<Signals> {
+    let signals = Signals::default();
+    let terminated = Arc::clone(&signals.terminated);
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, terminated)
+        .context("listening for SIGTERM")?;
+    // Without a handler, a file that reaches its size limit would kill the trainer instead of failing to be written.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())
+        .context("listening for SIGXFSZ")?;
+    Ok(signals)
+}
+
+fn exit(status: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
 }

@@ -6,6 +6,7 @@ mod activation_cache;
 mod convert_model;
 mod course;
 pub mod durable;
+pub mod executor;
 mod extract;
 pub mod failure;
 mod generate;
@@ -17,12 +18,13 @@ mod model_activations;
 mod predict;
 mod prepare_dataset;
 mod prepare_model;
-mod remark;
+pub(crate) mod remark;
 mod segment;
 mod train;
 mod watched;
 mod work;
 
+use executor::Executor;
 use failure::RunError;
 use journal::Journal;
 use life::Life;
@@ -31,13 +33,11 @@ use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tch::{Cuda, Device};
 use trainmaster_domain::Lease;
 use trainmaster_domain::run::{
-    CONTRACT_VERSION, EXIT_SUPERSEDED,
+    CONTRACT_VERSION, EXIT_LEFT, EXIT_SUPERSEDED,
     journal::{Progress, Record, Started},
     spec::RunSpec,
 };
@@ -58,6 +58,7 @@ pub struct Run {
     pub spec: RunSpec,
     /// The sign of life and the ear for requests.
     pub life: Life,
+    executor: Executor,
     journal: Journal,
 }
 
@@ -98,9 +99,9 @@ impl Run {
     }
 }
 
-/// Does what the directory's spec says, and returns the exit status. `terminated` is set by SIGTERM.
+/// Does what the directory's spec says, and returns the exit status.
 #[must_use]
-pub fn run(directory: &Path, lease: Lease, terminated: Arc<AtomicBool>) -> i32 {
+pub fn run(directory: &Path, lease: Lease, executor: Executor) -> i32 {
     let opened = fs::canonicalize(directory).and_then(|directory| {
         Ok((
             Journal::open(&directory.join("journal.jsonl"), lease)?,
@@ -120,9 +121,10 @@ pub fn run(directory: &Path, lease: Lease, terminated: Arc<AtomicBool>) -> i32 {
     };
     let interval = Duration::from_millis(spec.heartbeat_interval_ms.clamp(10, 60_000));
     let mut run = Run {
-        life: Life::start(&directory, lease, interval, terminated),
+        life: Life::start(&directory, lease, interval, executor.clone()),
         directory,
         spec,
+        executor,
         journal,
     };
     let done = catch_unwind(AssertUnwindSafe(|| begin(&mut run)))
@@ -160,8 +162,10 @@ fn end(journal: &mut Journal, done: Result<(), RunError>) -> i32 {
         return 0;
     };
     remark(&error);
-    if matches!(error, RunError::Superseded) {
-        return EXIT_SUPERSEDED;
+    match error {
+        RunError::Superseded => return EXIT_SUPERSEDED,
+        RunError::Left => return EXIT_LEFT,
+        _ => {}
     }
     let Some(failure) = error.failure() else {
         return EXIT_SPEECHLESS;

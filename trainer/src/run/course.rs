@@ -96,6 +96,7 @@ impl<'a, L: Learner> Course<'a, L> {
     /// # Errors
     /// [`RunError`]: the run ends without a result.
     pub(super) fn go_on(mut self) -> Result<(), RunError> {
+        self.run.life.saves();
         while self.step < self.plan.steps {
             match self.run.life.next() {
                 Next::GoOn => self.step()?,
@@ -109,11 +110,19 @@ impl<'a, L: Learner> Course<'a, L> {
                     let finished = self.result()?;
                     return self.run.say(Record::Stopped(finished), true);
                 }
+                Next::Save => {
+                    self.save()?;
+                    return Err(RunError::Left);
+                }
+                Next::Requeue => {
+                    self.save()?;
+                    if self.run.executor.requeue() {
+                        return Err(RunError::Left);
+                    }
+                }
             }
         }
-        if self.checkpointed != Some(self.step) {
-            self.checkpoint()?;
-        }
+        self.save()?;
         self.evaluate()?;
         let finished = self.result()?;
         self.run.say(Record::Completed(finished), true)
@@ -182,6 +191,14 @@ impl<'a, L: Learner> Course<'a, L> {
         )?;
         self.checkpointed = Some(step);
         Ok(())
+    }
+
+    /// A checkpoint of this step, unless there is one.
+    fn save(&mut self) -> Result<(), RunError> {
+        match self.checkpointed == Some(self.step) {
+            true => Ok(()),
+            false => self.checkpoint(),
+        }
     }
 
     /// Once a step.

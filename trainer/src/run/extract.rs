@@ -119,6 +119,7 @@ fn go_on(run: &Run) -> Result<(), End> {
         Next::Asked(Request::Stop) => Err(End::Cancelled),
         Next::Asked(Request::Pause) => Err(End::Failed(RunError::Interrupted)),
         Next::Leave => Err(End::Failed(RunError::Superseded)),
+        Next::Save | Next::Requeue => Err(End::Failed(RunError::Left)),
     }
 }
 

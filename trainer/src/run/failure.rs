@@ -109,6 +109,9 @@ pub enum RunError {
         "the work was asked to end before it was done, and has nothing to keep: it starts over when it is claimed again"
     )]
     Interrupted,
+    /// SLURM ends the job, or gives it another turn later; what can be gone on from is saved.
+    #[error("SLURM has the run leave; it goes on from its latest checkpoint")]
+    Left,
     /// `spec.json` carries another lease: someone else does this work now.
     #[error("another trainer has taken over")]
     Superseded,
@@ -135,7 +138,7 @@ impl RunError {
             Self::Unsupported { .. } => (Workload, "unsupported"),
             Self::Internal { .. } | Self::Interrupted => (Infrastructure, "internal"),
             Self::Reported(failure) => return Some(failure.clone()),
-            Self::Superseded | Self::Speechless(_) => return None,
+            Self::Left | Self::Superseded | Self::Speechless(_) => return None,
         };
         Some(Failure {
             class,

@@ -116,6 +116,7 @@ fn asked(run: &Run) -> Result<bool, RunError> {
         Next::Asked(Request::Stop) => Ok(false),
         Next::Asked(Request::Pause) => Err(RunError::Interrupted),
         Next::Leave => Err(RunError::Superseded),
+        Next::Save | Next::Requeue => Err(RunError::Left),
     }
 }
 

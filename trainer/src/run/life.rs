@@ -1,6 +1,6 @@
 //! The sign of life, and the ear for requests: a thread of its own, so that long work between two steps is neither silent nor deaf.
 
-use super::remark::remark;
+use super::{executor::Executor, remark::remark};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -27,6 +27,10 @@ pub enum Next {
     Asked(Request),
     /// Leave without a word: the lease has passed to another.
     Leave,
+    /// Save what can be gone on from, if the work has such, and leave without a word: SLURM ends the job, and says itself why.
+    Save,
+    /// Save, and ask SLURM for another turn: the time limit is near. Only work that saves hears of it.
+    Requeue,
 }
 
 #[derive(Debug)]
@@ -36,7 +40,8 @@ struct Shared {
     progress: AtomicU64,
     request: AtomicU8,
     superseded: AtomicBool,
-    terminated: Arc<AtomicBool>,
+    executor: Executor,
+    saves: AtomicBool,
     ended: Mutex<bool>,
     wake: Condvar,
 }
@@ -49,21 +54,17 @@ pub struct Life {
 }
 
 impl Life {
-    /// Starts beating in a run's directory. `terminated` is set by SIGTERM.
+    /// Starts beating in a run's directory.
     #[must_use]
-    pub fn start(
-        directory: &Path,
-        lease: Lease,
-        interval: Duration,
-        terminated: Arc<AtomicBool>,
-    ) -> Self {
+    pub fn start(directory: &Path, lease: Lease, interval: Duration, executor: Executor) -> Self {
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
             lease,
             progress: AtomicU64::new(0),
             request: AtomicU8::new(0),
             superseded: AtomicBool::new(false),
-            terminated,
+            executor,
+            saves: AtomicBool::new(false),
             ended: Mutex::new(false),
             wake: Condvar::new(),
         });
@@ -79,6 +80,11 @@ impl Life {
     /// The work has moved on.
     pub fn progress(&self) {
         self.shared.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The work saves what can be gone on from when it is asked to.
+    pub(super) fn saves(&self) {
+        self.shared.saves.store(true, Ordering::Relaxed);
     }
 
     /// What to do next; reads `control`.
@@ -197,8 +203,47 @@ impl Shared {
         match self.request.load(Ordering::Relaxed) {
             2 => Next::Asked(Request::Stop),
             1 => Next::Asked(Request::Pause),
-            _ if self.terminated.load(Ordering::Relaxed) => Next::Asked(Request::Pause),
+            _ if self.executor.has_terminated() => match self.executor.is_slurm() {
+                true => Next::Save,
+                false => Next::Asked(Request::Pause),
+            },
+            _ if self.executor.time_is_nearly_up() && self.saves.load(Ordering::Relaxed) => {
+                Next::Requeue
+            }
             _ => Next::GoOn,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slurm::SlurmJob;
+
+    #[test]
+    fn what_a_signal_means_is_a_matter_of_who_sends_it_and_what_the_work_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = |name: &str| (name == "SLURM_JOB_ID").then(|| "12".to_owned());
+        let (terminated, time_is_nearly_up) = (Arc::default(), Arc::<AtomicBool>::default());
+        let of_slurm = Executor::slurm(
+            SlurmJob::of(&job).unwrap(),
+            Arc::clone(&terminated),
+            Arc::clone(&time_is_nearly_up),
+        );
+        std::fs::write(folder.path().join("spec.json"), "{}").unwrap();
+        let life = |executor: &Executor| {
+            let minute = Duration::from_secs(60);
+            Life::start(folder.path(), Lease(1), minute, executor.clone())
+        };
+        let slurm = life(&of_slurm);
+        assert_eq!(slurm.heard(), Next::GoOn);
+        time_is_nearly_up.store(true, Ordering::Relaxed);
+        assert_eq!(slurm.heard(), Next::GoOn, "it has nothing to save");
+        slurm.saves();
+        assert_eq!(slurm.heard(), Next::Requeue);
+        terminated.store(true, Ordering::Relaxed);
+        assert_eq!(slurm.heard(), Next::Save);
+        let local = life(&Executor::daemon(terminated));
+        assert_eq!(local.heard(), Next::Asked(Request::Pause));
     }
 }

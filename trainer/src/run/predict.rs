@@ -69,6 +69,7 @@ pub(super) fn predict(run: &mut Run, wanted: &PredictSegmentation) -> Result<(),
                     Next::Asked(Request::Stop) => Some(Ok(())),
                     Next::Asked(Request::Pause) => Some(Err(RunError::Interrupted)),
                     Next::Leave => Some(Err(RunError::Superseded)),
+                    Next::Save | Next::Requeue => Some(Err(RunError::Left)),
                 };
                 match ended {
                     None => ControlFlow::Continue(()),

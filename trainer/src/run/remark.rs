@@ -6,6 +6,6 @@ use std::{
 };
 
 /// Says it on standard error, if that can be had. `eprintln!` panics where the disk is full, and the run with it.
-pub(in crate::run) fn remark(text: impl Display) {
+pub(crate) fn remark(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

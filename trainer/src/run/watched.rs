@@ -56,6 +56,7 @@ where
             Next::GoOn => None,
             Next::Asked(_) => Some(RunError::Interrupted),
             Next::Leave => Some(RunError::Superseded),
+            Next::Save | Next::Requeue => Some(RunError::Left),
         };
         match ended {
             None => ControlFlow::Continue(()),

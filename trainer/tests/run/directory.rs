@@ -93,7 +93,7 @@ impl RunDirectory {
         self.directory.path()
     }
 
-    fn replace(&self, name: &str, text: &[u8]) {
+    pub fn replace(&self, name: &str, text: &[u8]) {
         let beside = self.path().join(format!("{name}.new"));
         std::fs::write(&beside, text).unwrap();
         std::fs::rename(beside, self.path().join(name)).unwrap();
@@ -133,7 +133,7 @@ impl RunDirectory {
         self.replace("control", &serde_json::to_vec(&control).unwrap());
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
