@@ -3,7 +3,9 @@
 //! The log decides, the queue follows. A task says only where to look; what waits, what runs and under which lease is in the
 //! log. So a task that comes twice finds its work taken, and one that never comes is made up for by reconciliation.
 
+pub(crate) mod cluster;
 mod device;
+mod folds;
 mod handler;
 mod options;
 mod plan;
@@ -22,6 +24,7 @@ use crate::{
     log::Log,
     outbox::{Listener, Relay, RelayOptions, Woken},
     queue::QueueWorker,
+    slurm::{Poller, Slurm, SlurmOptions},
 };
 use runs::Runs;
 use slots::Slots;
@@ -69,6 +72,8 @@ pub(crate) struct Shared {
     /// Host and a ULID that is fresh in each process.
     pub(crate) worker_id: String,
     pub(crate) slots: Slots,
+    /// The clusters; none: everything runs on this machine.
+    pub(crate) slurm: Option<Slurm>,
     pub(crate) runs: Runs,
     pub(crate) tracker: TaskTracker,
     /// Runs are handed over, nothing new is begun.
@@ -97,7 +102,20 @@ impl Dispatch {
     pub fn new(
         log: Log,
         listener: PgConnectOptions,
+        options: DispatchOptions,
+    ) -> Result<Self, DispatchError> {
+        Self::with_clusters(log, listener, options, None)
+    }
+
+    /// The same, with clusters to send runs to.
+    ///
+    /// # Errors
+    /// [`DispatchError`] when it could never work.
+    pub fn with_clusters(
+        log: Log,
+        listener: PgConnectOptions,
         mut options: DispatchOptions,
+        slurm: Option<(SlurmOptions, Vec<Poller>)>,
     ) -> Result<Self, DispatchError> {
         let runs = options.state_directory.join("runs");
         options.state_directory = std::fs::create_dir_all(&runs)
@@ -115,6 +133,9 @@ impl Dispatch {
         let may_start = Arc::new(Notify::new());
         let shared = Shared {
             worker_id: format!("{}-{}", options.host, ulid::Ulid::generate()),
+            slurm: slurm.map(|(slurm, pollers)| {
+                Slurm::new(log.clone(), slurm, options.state_directory.clone(), pollers)
+            }),
             slots: Slots::new(options.devices.clone(), Arc::clone(&may_start)),
             runs: Runs::default(),
             tracker: TaskTracker::new(),
@@ -203,6 +224,9 @@ impl Dispatch {
         parts.spawn(relay.run(dispatcher.log.asked(), stop.clone()));
         parts.spawn(worker.run(stop.clone()));
         parts.spawn(dispatcher.clone().reconcile_until(stop.clone()));
+        if let Some(slurm) = &dispatcher.slurm {
+            slurm.run_pollers(&parts, &stop);
+        }
         parts.close();
         shutdown.cancelled().await;
         stop.cancel();
@@ -212,6 +236,9 @@ impl Dispatch {
             dispatcher.shutdown.cancel();
             dispatcher.tracker.close();
             dispatcher.tracker.wait().await;
+            if let Some(slurm) = &dispatcher.slurm {
+                slurm.leave().await;
+            }
             dispatcher.release().await
         };
         match tokio::time::timeout(SHUTDOWN_LIMIT, finish).await {

@@ -281,7 +281,8 @@ fn components(
                         options = options::dispatch(&settings, &state) => options,
                         () = shutdown.cancelled() => return Ok(()),
                     };
-                    let dispatch = Dispatch::new(log, listener, options)?;
+                    let slurm = options::slurm(&settings);
+                    let dispatch = Dispatch::with_clusters(log, listener, options, slurm)?;
                     dispatch.with_pulse(pulse).run(shutdown).await;
                     Ok::<_, crate::dispatch::DispatchError>(())
                 }

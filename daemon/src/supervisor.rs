@@ -15,4 +15,5 @@ mod watch;
 
 pub use journal::{JournalReader, Line};
 pub(crate) use observation::request_name;
+pub(crate) use reports::has_result;
 pub(crate) use run::{Origin, Run};

@@ -71,6 +71,10 @@ impl JobStatus {
 
 /// What can be asked of a job.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a command lives for one decision and is never kept among others"
+)]
 pub enum JobCommand {
     /// Want it.
     Queue(Queued),

@@ -20,6 +20,8 @@ pub struct DispatchOptions {
     pub supervision: SupervisionOptions,
     /// How many bytes of activations trainings may keep for one another. Default 4 GiB; 0: none.
     pub activation_cache_bytes: u64,
+    /// The directory that results of segmentation trainings go to; none: their run directories.
+    pub models_base_path: Option<PathBuf>,
     /// What extractions compare examples with; none: the studied model's own representations.
     pub sentence_encoder: Option<PathBuf>,
     /// How often lost runs are started again.
@@ -44,6 +46,7 @@ impl DispatchOptions {
             launch: LaunchOptions::default(),
             supervision: SupervisionOptions::default(),
             activation_cache_bytes: 4 << 30,
+            models_base_path: None,
             sentence_encoder: None,
             retry: RetryPolicy::default(),
             queue: QueueOptions::default(),

@@ -19,7 +19,8 @@ use trainmaster_domain::{
             PredictSegmentation, PrepareDataset, ResumeFrom, Steering, Train, TrainSegmentation,
         },
     },
-    training::{Definition, ResultFiles, SegmentationQueued, Training, TrainingStatus},
+    slurm::Placement,
+    training::{Definition, Fold, ResultFiles, SegmentationQueued, Training, TrainingStatus},
 };
 
 /// Work that can be started.
@@ -30,6 +31,23 @@ pub(crate) struct Plan {
     pub(crate) lease: Lease,
     /// What is asked of the run before it has begun.
     pub(crate) requested: Option<Request>,
+    /// On which cluster; none: on this machine.
+    pub(crate) placement: Option<Placement>,
+    /// The fold of a cross-validation that it is.
+    pub(crate) fold: Option<Fold>,
+    /// What it is, in words.
+    pub(crate) described: Described,
+}
+
+/// What a run is, in words: what templates and tables want to know.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Described {
+    pub(crate) name: String,
+    pub(crate) images_path: Option<String>,
+    pub(crate) labels_path: Option<String>,
+    /// The model that is used, or where the result comes to be, when not in the run's directory.
+    pub(crate) model_path: Option<String>,
+    pub(crate) output_dir: Option<String>,
 }
 
 /// Whether something can be started.
@@ -128,7 +146,7 @@ async fn plan_training(
         return Ok(Readiness::Nothing);
     }
     if let Some(segmentation) = training.segmentation() {
-        return plan_segmentation(log, id, &training, segmentation).await;
+        return plan_segmentation(log, id, &training, segmentation, options).await;
     }
     let Some(definition) = training.definition() else {
         return Ok(Readiness::Nothing);
@@ -152,7 +170,8 @@ async fn plan_training(
             }),
             training.attempts(),
             training.requested(),
-        ));
+        )
+        .on(training.placement(), named(id)));
     }
     let dataset_id = definition.dataset_id.as_str();
     let dataset = log.load::<Dataset>(dataset_id).await?.state;
@@ -177,7 +196,16 @@ async fn plan_training(
         })),
         training.attempts(),
         training.requested(),
-    ))
+    )
+    .on(training.placement(), named(id)))
+}
+
+/// What has no name is called by its id.
+fn named(id: &str) -> Described {
+    Described {
+        name: id.to_owned(),
+        ..Described::default()
+    }
 }
 
 /// The latest checkpoint, never the best.
@@ -194,6 +222,7 @@ async fn plan_segmentation(
     id: &str,
     training: &Training,
     segmentation: &SegmentationQueued,
+    options: &DispatchOptions,
 ) -> Result<Readiness, LogError> {
     if let Some(fold) = &segmentation.fold {
         let group = fold.group.as_str();
@@ -207,19 +236,38 @@ async fn plan_segmentation(
     let Ok(training_id) = id.parse() else {
         return Ok(Readiness::Nothing);
     };
-    Ok(ready(
+    let result_path = options
+        .models_base_path
+        .as_ref()
+        .map(|base| path(&base.join(id)));
+    let described = Described {
+        name: segmentation.name.clone(),
+        images_path: Some(segmentation.images_path.clone()),
+        labels_path: Some(segmentation.labels_path.clone()),
+        model_path: result_path.clone(),
+        output_dir: None,
+    };
+    let ready = ready(
         spec::Work::TrainSegmentation(Box::new(TrainSegmentation {
             training_id,
             images_path: segmentation.images_path.clone(),
             labels_path: segmentation.labels_path.clone(),
             settings: segmentation.settings.clone(),
             split: segmentation.fold.as_ref().map(|fold| fold.split.clone()),
-            result_path: None,
+            result_path,
             resume_from: resume_from(training),
         })),
         training.attempts(),
         training.requested(),
-    ))
+    )
+    .on(training.placement(), described);
+    Ok(match ready {
+        Readiness::Ready(mut plan) => {
+            plan.fold.clone_from(&segmentation.fold);
+            Readiness::Ready(plan)
+        }
+        other => other,
+    })
 }
 
 /// Where a training that wants it keeps activations; none where it does not, or may not.
@@ -248,8 +296,18 @@ async fn plan_job(log: &Log, id: &str, options: &DispatchOptions) -> Result<Read
         JobWork::Generation(generation) => plan_generation(log, generation).await?,
         JobWork::Prediction(prediction) => plan_prediction(log, prediction).await?,
     };
+    let described = match &work {
+        Ok(spec::Work::PredictSegmentation(predict)) => Described {
+            name: id.to_owned(),
+            images_path: predict.images.first().cloned(),
+            labels_path: predict.labels_path.clone(),
+            model_path: Some(predict.model_path.clone()),
+            output_dir: Some(predict.output_dir.clone()),
+        },
+        _ => named(id),
+    };
     Ok(match work {
-        Ok(work) => ready(work, job.attempts(), job.requested()),
+        Ok(work) => ready(work, job.attempts(), job.requested()).on(job.placement(), described),
         Err(reason) => Readiness::Waits(reason),
     })
 }
@@ -407,5 +465,19 @@ fn ready(work: spec::Work, attempts: &Attempts, requested: Option<Request>) -> R
         work,
         lease: attempts.lease.next(),
         requested,
+        placement: None,
+        fold: None,
+        described: Described::default(),
     }))
+}
+
+impl Readiness {
+    /// The same, on a cluster.
+    fn on(mut self, placement: Option<&Placement>, described: Described) -> Self {
+        if let Self::Ready(plan) = &mut self {
+            plan.placement = placement.cloned();
+            plan.described = described;
+        }
+        self
+    }
 }

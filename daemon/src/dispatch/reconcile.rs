@@ -67,6 +67,13 @@ impl Dispatcher {
     }
 
     async fn reconcile(&self) -> Result<(), Failure> {
+        if let Some(slurm) = &self.slurm {
+            // Before their runs: these want to know what executes them.
+            let jobs = slurm.take_up_if_disturbed().await?;
+            if jobs > 0 {
+                info!(jobs, "jobs of clusters are followed again");
+            }
+        }
         let recovered = self.recover().await?;
         let adopted = self.adopt().await?;
         if recovered + adopted > 0 {

@@ -82,6 +82,21 @@ impl Slots {
             .find(|device| taken.by_device.get(&device.name).copied().unwrap_or(0) < device.slots)
     }
 
+    /// A slot on a device that has so many, whichever devices this machine has.
+    pub(crate) fn take_on(&self, device: &str, most: usize) -> Option<Slot> {
+        let mut taken = self.taken();
+        let count = taken.by_device.entry(device.to_owned()).or_insert(0);
+        if *count >= most {
+            taken.wanted = true;
+            return None;
+        }
+        *count += 1;
+        Some(Slot {
+            slots: self.clone(),
+            device: device.to_owned(),
+        })
+    }
+
     /// Asks to be told when a slot is freed, whatever slot it is.
     pub(crate) fn want(&self) {
         self.taken().wanted = true;

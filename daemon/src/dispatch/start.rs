@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     log::LogError,
-    runner::{Launch, RunDirectory, StagedSpec},
+    runner::{Execution, Launch, RunDirectory, StagedSpec},
     supervisor::{Origin, Run},
     telemetry::instruments,
 };
@@ -74,8 +74,13 @@ impl Dispatcher {
         stream: &StreamId,
         cause: &Cause,
     ) -> Result<Dispatched, LogError> {
+        if stream.category == Category::CrossValidation {
+            self.queue_folds(stream, cause).await?;
+            return Ok(Dispatched::Nothing);
+        }
         let prefers_gpu = matches!(stream.category, Category::Training | Category::Job);
-        if !self.slots.has_free(prefers_gpu) {
+        // What goes to a cluster takes none of this machine's.
+        if self.slurm.is_none() && !self.slots.has_free(prefers_gpu) {
             debug!(%stream, "waits for a free slot");
             return Ok(Dispatched::NoSlot);
         }
@@ -93,6 +98,13 @@ impl Dispatcher {
             }
             Readiness::Nothing => return Ok(Dispatched::Nothing),
         };
+        if let Some(placement) = plan.placement.clone() {
+            return self.send(stream, *plan, placement, cause, now).await;
+        }
+        if !self.slots.has_free(prefers_gpu) {
+            debug!(%stream, "waits for a free slot");
+            return Ok(Dispatched::NoSlot);
+        }
         // Until its run is looked after, or has not come about, nobody else here may take it, nor think it abandoned.
         let Some(place) = self.runs.enter(stream) else {
             self.slots.want();
@@ -108,13 +120,7 @@ impl Dispatcher {
             device: slot.device().to_owned(),
             now,
         };
-        let metadata = Metadata {
-            command_id: format!("claim/{}", ulid::Ulid::generate()),
-            correlation_id: cause.correlation_id.clone(),
-            causation_id: cause.causation_id.clone(),
-            actor: "dispatcher".to_owned(),
-            traceparent: crate::telemetry::traceparent().or_else(|| cause.traceparent.clone()),
-        };
+        let metadata = self.claim_metadata(cause);
         let request = plan.requested;
         let spec = self.spec(stream, *plan, slot.device(), &metadata);
         // What waits for the disk is done while the claim does too. Nobody sees it before it has its name.
@@ -158,6 +164,11 @@ impl Dispatcher {
         Ok(Dispatched::Started)
     }
 
+    pub(super) fn heartbeat_interval_ms(&self) -> u64 {
+        let interval = self.options.supervision.heartbeat_interval;
+        interval.as_millis().try_into().unwrap_or(1000)
+    }
+
     /// The spec of the lease that the next claim mints.
     fn spec(&self, stream: &StreamId, plan: Plan, device: &str, metadata: &Metadata) -> RunSpec {
         RunSpec {
@@ -165,13 +176,7 @@ impl Dispatcher {
             run_id: stream.id.clone(),
             lease: plan.lease,
             traceparent: metadata.traceparent.clone(),
-            heartbeat_interval_ms: self
-                .options
-                .supervision
-                .heartbeat_interval
-                .as_millis()
-                .try_into()
-                .unwrap_or(1000),
+            heartbeat_interval_ms: self.heartbeat_interval_ms(),
             resources: Resources {
                 device: device.to_owned(),
                 cpu_threads: self.options.launch.cpu_threads,
@@ -223,7 +228,7 @@ impl Dispatcher {
                     lease,
                     directory,
                     device,
-                    process: Some(process),
+                    execution: Some(Execution::Process(process)),
                     slot,
                     place,
                     origin: Origin::Started { request },

@@ -10,7 +10,7 @@ SELECT events.category,
   FROM log.events
  WHERE events.type IN ('DatasetRegistered', 'DatasetDownloaded', 'DatasetTokenizationRequested', 'DatasetRetried',
                        'ModelRegistered', 'ModelDownloaded', 'ModelRetried',
-                       'TrainingQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested',
+                       'TrainingQueued', 'SegmentationQueued', 'CrossValidationQueued', 'TrainingResumed', 'TrainingRetried', 'StopRequested',
                        'JobQueued', 'JobRetried')
    AND NOT EXISTS (SELECT FROM log.events AS later
                     WHERE later.category = events.category

@@ -98,7 +98,7 @@ pub enum LogError {
 
 impl LogError {
     /// Wraps what Postgres says about `attempt`.
-    pub(super) fn database(attempt: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+    pub(crate) fn database(attempt: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         let attempt = attempt.into();
         move |source| Self::Database { attempt, source }
     }

@@ -9,9 +9,10 @@ use std::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{debug, warn};
+use trainmaster_domain::attempt::LossReason;
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// By itself, with this status.
     Status(i32),
@@ -19,13 +20,15 @@ pub enum Exit {
     Signal(i32),
     /// It is not known: it was no child of this daemon.
     Unknown,
+    /// As whoever executed it says.
+    Job(LossReason, String),
 }
 
 impl Exit {
     /// Whether the kernel or somebody ended it outright.
     #[must_use]
-    pub fn was_killed(self) -> bool {
-        self == Self::Signal(9)
+    pub fn was_killed(&self) -> bool {
+        *self == Self::Signal(9)
     }
 }
 
@@ -35,6 +38,7 @@ impl std::fmt::Display for Exit {
             Self::Status(status) => write!(f, "it exited with status {status}"),
             Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
             Self::Unknown => write!(f, "it is gone"),
+            Self::Job(_, message) => f.write_str(message),
         }
     }
 }
@@ -82,8 +86,8 @@ impl ProcessWatch {
 
     /// Waits for its end. May be called again, and dropped while it waits.
     pub async fn exited(&mut self) -> Exit {
-        if let Some(exit) = self.exit {
-            return exit;
+        if let Some(exit) = &self.exit {
+            return exit.clone();
         }
         if let Some(pidfd) = &self.pidfd
             && let Err(error) = pidfd.ready(Interest::READABLE).await
@@ -93,7 +97,7 @@ impl ProcessWatch {
         }
         loop {
             if let Some(exit) = self.reap() {
-                self.exit = Some(exit);
+                self.exit = Some(exit.clone());
                 return exit;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -4,12 +4,14 @@ use crate::{
     config::Settings,
     dispatch::{Device, DispatchOptions, SupervisionOptions},
     runner::LaunchOptions,
+    slurm::{Clusters, PollOptions, Poller, SlurmOptions, Templates},
     state_directory::StateDirectory,
 };
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 use trainmaster_domain::attempt::RetryPolicy;
@@ -44,6 +46,7 @@ pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> Dis
             ..defaults.supervision
         },
         activation_cache_bytes: settings.training.activation_cache_bytes,
+        models_base_path: settings.slurm.models_base_path.clone(),
         sentence_encoder: settings.extraction.sentence_encoder.clone(),
         retry: RetryPolicy {
             max_crashes: runner.max_crashes,
@@ -55,6 +58,28 @@ pub(super) async fn dispatch(settings: &Settings, state: &StateDirectory) -> Dis
         reconcile_interval: dispatch.reconcile_interval_seconds.duration(),
         ..defaults
     }
+}
+
+/// The clusters of the settings, and how they are used; none: there are none.
+pub(super) fn slurm(settings: &Settings) -> Option<(SlurmOptions, Vec<Poller>)> {
+    let slurm = &settings.slurm;
+    let options = PollOptions {
+        interval: slurm.poll_interval_seconds.duration(),
+        ..PollOptions::default()
+    };
+    let pollers: Vec<Poller> = Clusters::of(settings, &trainer(settings))
+        .all()
+        .map(|cluster| Poller::new(Arc::clone(cluster), options))
+        .collect();
+    let used = SlurmOptions {
+        templates: Templates::of(slurm),
+        signal_before_end: Duration::from_secs(slurm.signal_before_end_seconds.into()),
+        handover_timeout: slurm.handover_timeout_seconds.duration(),
+        look_interval: slurm.look_interval_seconds.duration(),
+        heartbeat_limit: slurm.heartbeat_timeout_seconds.duration(),
+        models_base_path: slurm.models_base_path.clone(),
+    };
+    (!pollers.is_empty()).then_some((used, pollers))
 }
 
 /// The trainer program: that of the settings, else the one beside this program, else whatever $PATH has.

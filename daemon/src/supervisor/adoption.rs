@@ -5,9 +5,9 @@ use super::{
     observation::{Seen, number},
 };
 use crate::{
-    dispatch::{Dispatcher, work},
+    dispatch::{Dispatcher, cluster::SLURM_DEVICE, work},
     log::LogError,
-    runner::{ProcessIdentity, ProcessWatch, RunDirectory},
+    runner::{Execution, ProcessIdentity, ProcessWatch, RunDirectory},
 };
 use chrono::{DateTime, Utc};
 use sqlx::{Row, postgres::PgRow};
@@ -49,14 +49,16 @@ impl Dispatcher {
             let directory = RunDirectory::new(row.try_get::<String, _>("directory")?);
             let device: String = row.try_get("device")?;
             let local = row.try_get::<&str, _>("host")? == self.options.host;
-            let process = if local {
-                process(&row, directory.path(), lease)?
+            let execution = if device.starts_with(SLURM_DEVICE) {
+                self.job_of(&stream, lease).await?
+            } else if local {
+                process(&row, directory.path(), lease)?.map(Execution::Process)
             } else {
                 None
             };
             info!(
                 %stream, %lease, local,
-                pid = process.as_ref().map(|process| process.identity().pid),
+                execution = execution.as_ref().map(tracing::field::display),
                 "a run is taken over"
             );
             let seen = Seen {
@@ -70,13 +72,22 @@ impl Dispatcher {
                 lease,
                 directory,
                 device,
-                process,
+                execution,
                 place,
                 origin: Origin::Adopted { seen, local },
             });
             adopted += 1;
         }
         Ok(adopted)
+    }
+
+    /// The job of a cluster that executes a run; none when it was never intended.
+    async fn job_of(&self, stream: &StreamId, lease: Lease) -> Result<Option<Execution>, LogError> {
+        let Some(slurm) = &self.slurm else {
+            return Ok(None);
+        };
+        let followed = slurm.of_lease(stream, lease).await?;
+        Ok(followed.map(Execution::Slurm))
     }
 
     /// Finds claims in the log that no row in `dispatch.runs` knows of: their daemon died in the moment between, or the table

@@ -35,6 +35,7 @@ impl Dispatcher {
         run: &Run,
         process: Option<&ProcessIdentity>,
         request: Option<Request>,
+        supervised_for: Duration,
     ) -> Result<Option<u64>, sqlx::Error> {
         let offset: Option<i64> = sqlx::query_scalar(include_str!("register.sql"))
             .bind(run.stream.category.as_str())
@@ -48,19 +49,21 @@ impl Dispatcher {
             .bind(process.map(|process| process.started.as_str()))
             .bind(request.map(request_name))
             .bind(&self.worker_id)
-            .bind(self.options.supervision.supervised_for.as_secs_f64())
+            .bind(supervised_for.as_secs_f64())
             .fetch_optional(self.log.pool())
             .await?;
         Ok(offset.map(i64::cast_unsigned))
     }
 
-    /// Writes down what has been seen, renews the right to look after the run, and answers what the clock says; none when another
+    /// Writes down what has been seen, renews the right to look after the run for so long, and answers what the clock says; none when another
     /// daemon looks after it or a later lease has been claimed.
     pub(super) async fn observe(
         &self,
         stream: &StreamId,
         lease: Lease,
         seen: &Seen,
+        supervised_for: Duration,
+        begins: bool,
     ) -> Result<Option<Observed>, sqlx::Error> {
         let row = sqlx::query(include_str!("observe.sql"))
             .bind(stream.category.as_str())
@@ -72,7 +75,8 @@ impl Dispatcher {
             .bind(seen.beat.map(number))
             .bind(seen.progress.map(number))
             .bind(number(seen.refused))
-            .bind(self.options.supervision.supervised_for.as_secs_f64())
+            .bind(supervised_for.as_secs_f64())
+            .bind(begins)
             .fetch_optional(self.log.pool())
             .await?;
         row.map(|row| {

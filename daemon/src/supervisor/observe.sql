@@ -1,7 +1,7 @@
 -- What has been seen of a run, and what the clock says about it.
 UPDATE dispatch.runs
-   SET heartbeat_at     = CASE WHEN $7 IS DISTINCT FROM beat THEN now() ELSE heartbeat_at END,
-       progress_at      = CASE WHEN $8 IS DISTINCT FROM progress OR $6 <> journal_seq THEN now() ELSE progress_at END,
+   SET heartbeat_at     = CASE WHEN $11 OR $7 IS DISTINCT FROM beat THEN now() ELSE heartbeat_at END,
+       progress_at      = CASE WHEN $11 OR $8 IS DISTINCT FROM progress OR $6 <> journal_seq THEN now() ELSE progress_at END,
        journal_offset   = $5,
        journal_seq      = $6,
        beat             = $7,

@@ -1,13 +1,13 @@
 //! From lines of the journal to commands.
 
-use super::{Line, observation::Seen};
+use super::{JournalReader, Line, observation::Seen};
 use crate::{
     dispatch::{Dispatcher, run_key, work},
     log::LogError,
     telemetry::instruments,
 };
 use opentelemetry::KeyValue;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, path::PathBuf};
 use tracing::{Instrument, debug, info_span, warn};
 use trainmaster_domain::{
     Lease, Metadata, StreamId,
@@ -168,6 +168,27 @@ fn refused(record: &Record) {
     instruments()
         .refused_reports
         .add(1, &[KeyValue::new("report", kind)]);
+}
+
+/// Whether a journal says that the run of a lease has what it was for.
+pub(crate) fn has_result(journal: PathBuf, lease: Lease) -> bool {
+    let mut reader = JournalReader::new(journal, 0);
+    while let Ok(lines) = reader.read()
+        && !lines.is_empty()
+    {
+        let says_so = |record: &JournalRecord| {
+            record.lease == lease
+                && is_last_word(&record.record)
+                && !matches!(record.record, Record::Failed(_) | Record::Cancelled {})
+        };
+        if lines
+            .iter()
+            .any(|line| line.record.as_ref().is_some_and(says_so))
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether nothing of a run can follow it.

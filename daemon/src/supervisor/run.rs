@@ -14,7 +14,7 @@ use crate::{
         slots::Slot,
         work::{self, Heard},
     },
-    runner::{Exit, ProcessWatch, RunDirectory},
+    runner::{Execution, Exit, RunDirectory, Turn},
     telemetry::instruments,
 };
 use opentelemetry::KeyValue;
@@ -27,8 +27,11 @@ use trainmaster_domain::{
     run::control::{Control, Request},
 };
 
-/// How long a process may take to end after its last word, or after it has been killed.
+/// How long a process may take to end after its last word, or after it has been killed; and a job of SLURM, which does not end at once.
 const EXIT_LIMIT: Duration = Duration::from_secs(15);
+const REMOTE_EXIT_LIMIT: Duration = Duration::from_secs(60);
+/// For how long each time the daemon makes sure that no other looks after a run that waits, about which nothing is asked meanwhile.
+const WAITING_SUPERVISED_FOR: Duration = Duration::from_secs(3600);
 
 /// A run to be looked after.
 pub(crate) struct Run {
@@ -37,7 +40,7 @@ pub(crate) struct Run {
     pub(crate) directory: RunDirectory,
     pub(crate) device: String,
     /// None when it is another host's, or has ended.
-    pub(crate) process: Option<ProcessWatch>,
+    pub(crate) execution: Option<Execution>,
     /// Kept until the run has ended.
     pub(crate) slot: Slot,
     pub(crate) place: Place,
@@ -99,6 +102,8 @@ struct Supervision {
     /// The request that is in the file `control`.
     asked: Option<Request>,
     killed: bool,
+    /// Whether it was at work when it was last looked at.
+    worked: bool,
     /// How it ends, as soon as that is clear: what comes then may have to be done again.
     decided: Option<Ending>,
     out_of_memory_before: Option<u64>,
@@ -119,6 +124,7 @@ impl Supervision {
             exit: None,
             asked,
             killed: false,
+            worked: false,
             decided: None,
             out_of_memory_before: out_of_memory::kernel_count(),
             local,
@@ -183,12 +189,13 @@ impl Supervision {
         };
         let process = self
             .run
-            .process
+            .execution
             .as_ref()
-            .map(|process| process.identity().clone());
+            .and_then(Execution::process)
+            .cloned();
         let Some(offset) = self
             .dispatcher
-            .register(&self.run, process.as_ref(), request)
+            .register(&self.run, process.as_ref(), request, self.supervised_for())
             .await?
         else {
             return Ok(false);
@@ -208,14 +215,19 @@ impl Supervision {
     }
 
     async fn watch(&mut self) -> Result<Ending, Failure> {
-        let mut directory = DirectoryWatch::new(self.run.directory.path());
+        let mut directory: Option<DirectoryWatch> = None;
         let shutdown = self.dispatcher.shutdown.clone();
         let nudge = self.run.place.nudge();
-        let options = self.dispatcher.options.supervision.clone();
-        let mut interval = tokio::time::interval(options.observe_interval);
+        let mut interval = tokio::time::interval(self.look_interval());
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewal = tokio::time::interval(WAITING_SUPERVISED_FOR / 2);
         loop {
             let mut look = false;
+            let at_work = self.is_at_work();
+            if at_work && directory.is_none() {
+                // Each takes one of the kernel's few, so only who is at work has one.
+                directory = Some(DirectoryWatch::new(self.run.directory.path()));
+            }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => {
@@ -223,16 +235,20 @@ impl Supervision {
                     self.observe().await?;
                     return Ok(Ending::HandedOver);
                 }
-                exit = exited(&mut self.run.process), if self.exit.is_none() => self.exit = Some(exit),
+                turn = turn(&mut self.run.execution), if self.exit.is_none() => match turn {
+                    Turn::Ended(exit) => self.exit = Some(exit),
+                    Turn::Changed => look = true,
+                },
                 () = nudge.notified() => look = true,
-                _ = interval.tick() => look = true,
-                () = directory.changed() => {}
+                _ = interval.tick(), if at_work => look = true,
+                _ = renewal.tick(), if !at_work => look = true,
+                () = changed(&mut directory), if at_work => {}
             }
             self.hear().await?;
             if let Some(ending) = self.told_ending() {
                 return Ok(ending);
             }
-            if let Some(exit) = self.exit {
+            if let Some(exit) = self.exit.clone() {
                 let (reason, message) = self.loss(exit);
                 return Ok(Ending::Lost(reason, message));
             }
@@ -245,7 +261,7 @@ impl Supervision {
             if let Some(ending) = self.judge(&observed) {
                 return Ok(ending);
             }
-            if self.run.process.is_none() && self.local {
+            if self.run.execution.is_none() && self.local {
                 // Adopted after its process had gone; all that it wrote has been heard.
                 let (reason, message) = self.loss(Exit::Unknown);
                 return Ok(Ending::Lost(reason, message));
@@ -314,10 +330,58 @@ impl Supervision {
         }
         let observed = self
             .dispatcher
-            .observe(&self.run.stream, self.run.lease, &self.unwritten())
+            .observe(
+                &self.run.stream,
+                self.run.lease,
+                &self.unwritten(),
+                self.supervised_for(),
+                // Its time begins when its work does.
+                self.is_at_work() && !self.worked,
+            )
             .await?;
+        self.worked = self.is_at_work();
         self.written = self.seen;
         Ok(observed)
+    }
+
+    /// Whether it should beat its heart and get on. What another host executes is taken to.
+    fn is_at_work(&self) -> bool {
+        self.run
+            .execution
+            .as_ref()
+            .is_none_or(Execution::is_at_work)
+    }
+
+    fn is_remote(&self) -> bool {
+        self.run
+            .execution
+            .as_ref()
+            .is_some_and(Execution::is_remote)
+    }
+
+    fn look_interval(&self) -> Duration {
+        match &self.dispatcher.slurm {
+            Some(slurm) if self.is_remote() => slurm.options().look_interval,
+            _ => self.dispatcher.options.supervision.observe_interval,
+        }
+    }
+
+    fn heartbeat_limit(&self) -> Duration {
+        match &self.dispatcher.slurm {
+            Some(slurm) if self.is_remote() => slurm.options().heartbeat_limit,
+            _ => self.dispatcher.options.supervision.heartbeat_limit,
+        }
+    }
+
+    fn supervised_for(&self) -> Duration {
+        let ordinary = self.dispatcher.options.supervision.supervised_for;
+        if !self.is_at_work() {
+            WAITING_SUPERVISED_FOR
+        } else if self.is_remote() {
+            ordinary.max(self.look_interval() * 4)
+        } else {
+            ordinary
+        }
     }
 
     /// What has been seen, with only those refusals that have not been counted in the database.
@@ -348,13 +412,16 @@ impl Supervision {
                 ),
             ));
         }
-        if observed.silent_for > options.heartbeat_limit {
+        if !self.is_at_work() {
+            return None;
+        }
+        if observed.silent_for > self.heartbeat_limit() {
             return Some(Ending::Lost(
                 LossReason::NoHeartbeat,
                 format!(
                     "There was no heartbeat for {:.1} s; the limit is {:.1} s.",
                     observed.silent_for.as_secs_f64(),
-                    options.heartbeat_limit.as_secs_f64()
+                    self.heartbeat_limit().as_secs_f64()
                 ),
             ));
         }
@@ -385,12 +452,19 @@ impl Supervision {
         };
         let directory = self.run.directory.clone();
         tokio::task::spawn_blocking(move || directory.write_control(&control)).await??;
+        if let Some(execution) = self.run.execution.as_ref().filter(|_| !self.is_at_work()) {
+            // There is nobody yet who could read it.
+            execution.end();
+        }
         info!(stream = %self.run.stream, ?request, "a run has been asked");
         self.asked = Some(request);
         Ok(())
     }
 
     fn loss(&self, exit: Exit) -> (LossReason, String) {
+        if let Exit::Job(reason, message) = exit {
+            return (reason, message);
+        }
         let log: PathBuf = self.run.directory.log();
         let out_of_memory = match (self.out_of_memory_before, out_of_memory::kernel_count()) {
             (Some(before), Some(now)) => now > before,
@@ -413,10 +487,32 @@ impl Supervision {
     }
 
     fn kill(&mut self) {
-        if let Some(process) = self.run.process.as_ref().filter(|_| self.exit.is_none()) {
-            info!(stream = %self.run.stream, lease = %self.run.lease, pid = process.identity().pid, "a run's process is ended");
-            process.kill();
+        if let Some(execution) = self.run.execution.as_ref().filter(|_| self.exit.is_none()) {
+            info!(stream = %self.run.stream, lease = %self.run.lease, %execution, "a run is ended");
+            execution.end();
             self.killed = true;
+        }
+    }
+
+    async fn wait_for_end(&mut self) {
+        let limit = match self.is_remote() {
+            true => REMOTE_EXIT_LIMIT,
+            false => EXIT_LIMIT,
+        };
+        let execution = &mut self.run.execution;
+        let ended = async {
+            loop {
+                if let Turn::Ended(exit) = turn(execution).await {
+                    return exit;
+                }
+            }
+        };
+        match tokio::time::timeout_at(Instant::now() + limit, ended).await {
+            Ok(exit) => self.exit = Some(exit),
+            Err(_) => {
+                warn!(stream = %self.run.stream, "a run's process does not end");
+                self.kill();
+            }
         }
     }
 
@@ -428,15 +524,13 @@ impl Supervision {
         if !matches!(ending, Ending::Known) {
             self.kill();
         }
-        if self.exit.is_none() && self.run.process.is_some() {
-            let limit = Instant::now() + EXIT_LIMIT;
-            match tokio::time::timeout_at(limit, exited(&mut self.run.process)).await {
-                Ok(exit) => self.exit = Some(exit),
-                Err(_) => {
-                    warn!(stream = %self.run.stream, "a run's process does not end");
-                    self.kill();
-                }
+        match &self.run.execution {
+            // SLURM ends it by itself, and whoever follows the job sees that.
+            Some(execution) if execution.is_remote() && matches!(ending, Ending::Known) => {
+                execution.expect_end();
             }
+            Some(_) if self.exit.is_none() => self.wait_for_end().await,
+            _ => {}
         }
         if !self.told.superseded && self.told.disbelief.is_none() {
             self.hear().await?;
@@ -447,7 +541,7 @@ impl Supervision {
         let (stream, lease) = (&self.run.stream, self.run.lease);
         // Before the log knows: afterwards another attempt may be at it.
         if self.local
-            && (self.exit.is_some() || self.run.process.is_none())
+            && (self.exit.is_some() || self.run.execution.is_none())
             && matches!(ending, Ending::Lost(..) | Ending::OverduePause)
         {
             self.run.directory.remove_unfinished();
@@ -484,13 +578,21 @@ impl Supervision {
     }
 }
 
+/// For ever, where there is nothing to watch.
+async fn changed(directory: &mut Option<DirectoryWatch>) {
+    match directory {
+        Some(directory) => directory.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn complain(stream: &StreamId, error: &(dyn std::error::Error + 'static)) {
     warn!(%stream, error, "a run cannot be looked after at this moment");
 }
 
-async fn exited(process: &mut Option<ProcessWatch>) -> Exit {
-    match process {
-        Some(process) => process.exited().await,
+async fn turn(execution: &mut Option<Execution>) -> Turn {
+    match execution {
+        Some(execution) => execution.turn().await,
         None => std::future::pending().await,
     }
 }

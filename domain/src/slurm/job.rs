@@ -147,6 +147,7 @@ pub struct SlurmJob {
     started_at: Option<DateTime<Utc>>,
     seen_state: Option<String>,
     failure: Option<Failed>,
+    refusal: Option<String>,
 }
 
 impl SlurmJob {
@@ -185,10 +186,20 @@ impl SlurmJob {
     pub const fn cancel_requested(&self) -> bool {
         self.cancel_requested
     }
+    /// Whether it has had its node since it was last put into the queue.
+    #[must_use]
+    pub const fn has_started(&self) -> bool {
+        self.started_at.is_some()
+    }
     /// The last state that this version does not know, while nothing else was seen.
     #[must_use]
     pub fn seen_state(&self) -> Option<&str> {
         self.seen_state.as_deref()
+    }
+    /// Why SLURM would not have it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
     }
     /// How it failed.
     #[must_use]
@@ -367,7 +378,10 @@ impl Aggregate for SlurmJob {
                 self.sbatch_id = Some(submitted.sbatch_id.clone());
                 self.status = Pending;
             }
-            (SlurmJobEvent::SlurmSubmissionRefused(_), Intended) => self.status = Refused,
+            (SlurmJobEvent::SlurmSubmissionRefused(refused), Intended) => {
+                self.refusal = Some(refused.message.clone());
+                self.status = Refused;
+            }
             (SlurmJobEvent::SlurmJobStarted(started), Pending) => {
                 self.started_at = Some(started.at);
                 self.seen_state = None;
@@ -377,6 +391,7 @@ impl Aggregate for SlurmJob {
                 if requeued.restarts > self.restarts =>
             {
                 self.restarts = requeued.restarts;
+                self.started_at = None;
                 self.seen_state = None;
                 self.failure = None;
                 self.status = Pending;

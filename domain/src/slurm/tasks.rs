@@ -3,6 +3,7 @@
 //! ```text
 //! slurm/<submission id>/
 //!   script.sh      the filled-in template
+//!   sbatch.json    what sbatch is asked beside it
 //!   tasks.json     what its tasks execute ([`Tasks`])
 //!   lock           held by whoever submits, and by `sbatch` itself until it ends
 //!   sbatch.out     what `sbatch` printed

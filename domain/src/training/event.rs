@@ -83,7 +83,7 @@ pub struct Queued {
     pub import_from: Option<String>,
     /// On which cluster; none: on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Placement>,
+    pub placement: Option<Box<Placement>>,
 }
 
 /// Somebody wants a network trained that segments images.

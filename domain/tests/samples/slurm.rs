@@ -244,7 +244,7 @@ pub fn every_shape() -> Vec<(&'static str, Event)> {
                 hyperparameters: Hyperparameters::default(),
                 total_steps: 10_000,
                 import_from: None,
-                placement: Some(placement()),
+                placement: Some(Box::new(placement())),
             })
             .into(),
         ),

@@ -38,7 +38,7 @@ impl Training {
                 Some(_) => 0,
             },
             import_from: queue.import_from,
-            placement: queue.placement,
+            placement: queue.placement.map(Box::new),
             hyperparameters: queue.hyperparameters,
         })])
     }
@@ -49,7 +49,7 @@ impl Training {
         }
         self.status = TrainingStatus::Queued;
         self.total_steps = queued.total_steps;
-        self.placement.clone_from(&queued.placement);
+        self.placement = queued.placement.as_deref().cloned();
         self.definition = Some(Definition {
             model_id: queued.model_id.clone(),
             dataset_id: queued.dataset_id.clone(),
