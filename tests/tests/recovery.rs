@@ -10,9 +10,10 @@ const SHORT: Steps = Steps {
     checkpoint_every: 20,
     batch: 64,
 };
+/// Long enough that a request meets it at work, however busy the machine is.
 const LONG: Steps = Steps {
-    total: 400,
-    checkpoint_every: 25,
+    total: 1_000,
+    checkpoint_every: 50,
     batch: 512,
 };
 

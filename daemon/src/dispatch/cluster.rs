@@ -73,6 +73,10 @@ impl Dispatcher {
         cause: &Cause,
         now: DateTime<Utc>,
     ) -> Result<Dispatched, LogError> {
+        if self.slurm.as_ref().is_some_and(|slurm| !slurm.knows_all()) {
+            // Reconciliation mends that, and then looks through what waits.
+            return Ok(Dispatched::Waits);
+        }
         let device = device(&placement);
         let most = self
             .slurm

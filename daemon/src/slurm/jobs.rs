@@ -182,15 +182,22 @@ impl Slurm {
         self.0.disturbed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether all jobs that the log has are followed: before, nobody knows whether a run has one already.
+    pub(crate) fn knows_all(&self) -> bool {
+        !self.0.disturbed.load(Ordering::Relaxed)
+    }
+
     /// Takes up what nobody follows, at the start and after something went wrong. Answers how many jobs there are.
     ///
     /// # Errors
     /// What the log says; then it is done the next time.
     pub(crate) async fn take_up_if_disturbed(&self) -> Result<usize, LogError> {
-        if !self.0.disturbed.swap(false, Ordering::Relaxed) {
+        if self.knows_all() {
             return Ok(0);
         }
-        self.take_up().await.inspect_err(|_| self.disturb())
+        let taken = self.take_up().await?;
+        self.0.disturbed.store(false, Ordering::Relaxed);
+        Ok(taken)
     }
 
     /// The job that executes a run under a lease; none when none was intended.
