@@ -33,6 +33,9 @@ pub const CONTRACT_VERSION: u32 = 1;
 /// The exit status of a trainer that leaves because `spec.json` carries another lease, or is gone.
 pub const EXIT_SUPERSEDED: i32 = 3;
 
+/// The exit status, where SLURM executes the run, of a trainer whose last word was `failed`: SLURM's own account then says so too.
+pub const EXIT_FAILED: i32 = 1;
+
 /// The exit status of a trainer that SLURM had leave, by SIGTERM or at its time limit: what can be gone on from is saved, and why it left is
 /// SLURM's to say.
 pub const EXIT_LEFT: i32 = 5;

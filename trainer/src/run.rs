@@ -37,7 +37,7 @@ use std::time::Duration;
 use tch::{Cuda, Device};
 use trainmaster_domain::Lease;
 use trainmaster_domain::run::{
-    CONTRACT_VERSION, EXIT_LEFT, EXIT_SUPERSEDED,
+    CONTRACT_VERSION, EXIT_FAILED, EXIT_LEFT, EXIT_SUPERSEDED,
     journal::{Progress, Record, Started},
     spec::RunSpec,
 };
@@ -117,7 +117,7 @@ pub fn run(directory: &Path, lease: Lease, executor: Executor) -> i32 {
     };
     let spec = match read_spec(&directory.join("spec.json"), lease) {
         Ok(spec) => spec,
-        Err(error) => return end(&mut journal, Err(error)),
+        Err(error) => return end(&mut journal, Err(error), &executor),
     };
     let interval = Duration::from_millis(spec.heartbeat_interval_ms.clamp(10, 60_000));
     let mut run = Run {
@@ -129,7 +129,7 @@ pub fn run(directory: &Path, lease: Lease, executor: Executor) -> i32 {
     };
     let done = catch_unwind(AssertUnwindSafe(|| begin(&mut run)))
         .unwrap_or_else(|panic| Err(of_panic(panic.as_ref())));
-    let status = end(&mut run.journal, done);
+    let status = end(&mut run.journal, done, &run.executor);
     drop(run.life);
     status
 }
@@ -157,7 +157,7 @@ fn begin(run: &mut Run) -> Result<(), RunError> {
 }
 
 /// Says the last word and turns it into an exit status.
-fn end(journal: &mut Journal, done: Result<(), RunError>) -> i32 {
+fn end(journal: &mut Journal, done: Result<(), RunError>, executor: &Executor) -> i32 {
     let Err(error) = done else {
         return 0;
     };
@@ -175,6 +175,7 @@ fn end(journal: &mut Journal, done: Result<(), RunError>) -> i32 {
             std::thread::sleep(LAST_WORD_PAUSE);
         }
         match journal.append(Record::Failed(failure.clone()), true) {
+            Ok(()) if executor.is_slurm() => return EXIT_FAILED,
             Ok(()) => return 0,
             Err(error) => remark(format_args!("the journal cannot be written: {error}")),
         }

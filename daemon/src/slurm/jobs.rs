@@ -286,7 +286,23 @@ impl Slurm {
             format!("slurm/{id}/lease/{lease}"),
         )
         .await?;
-        self.publish(id, None).await
+        self.publish(id, None).await?;
+        let job = self.0.log.load::<SlurmJob>(id).await?.state;
+        let cluster = job
+            .submission()
+            .and_then(|submission| self.cluster(&submission.cluster).ok());
+        if let (Some(cluster), Some(sbatch_id)) = (cluster, job.sbatch_id())
+            && job.status() == SlurmJobStatus::Pending
+        {
+            // It has waited for this; SLURM would have it wait for two minutes.
+            let (cluster, sbatch_id) = (Arc::clone(cluster), sbatch_id.to_owned());
+            self.0.tracker.spawn(async move {
+                if let Err(error) = cluster.start_now(&sbatch_id).await {
+                    debug!(sbatch_id, %error, "a job that was put back begins when SLURM lets it");
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Begins to follow a job, whose stream has at least its intent. Answers nothing when it is followed already.

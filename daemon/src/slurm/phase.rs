@@ -46,7 +46,7 @@ impl Phase {
                 ),
             ),
             SlurmJobStatus::Completed => Self::Over(
-                LossReason::Exited,
+                LossReason::OutcomeUnknown,
                 "Its SLURM job completed, but the run said no last word.".to_owned(),
             ),
             SlurmJobStatus::Failed => {

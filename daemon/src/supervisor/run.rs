@@ -30,6 +30,10 @@ use trainmaster_domain::{
 /// How long a process may take to end after its last word, or after it has been killed; and a job of SLURM, which does not end at once.
 const EXIT_LIMIT: Duration = Duration::from_secs(15);
 const REMOTE_EXIT_LIMIT: Duration = Duration::from_secs(60);
+/// How much later than its end a run's last word may be seen on a file system that hosts share: of one that seems to have ended well, and of
+/// one that does not.
+const LATEST_WORD: Duration = Duration::from_secs(60);
+const LATEST_WORD_OF_FAILED: Duration = Duration::from_secs(3);
 /// For how long each time the daemon makes sure that no other looks after a run that waits, about which nothing is asked meanwhile.
 const WAITING_SUPERVISED_FOR: Duration = Duration::from_secs(3600);
 
@@ -249,6 +253,13 @@ impl Supervision {
                 return Ok(ending);
             }
             if let Some(exit) = self.exit.clone() {
+                self.hear_late(&exit).await?;
+                if let Some(ending) = self.told_ending() {
+                    return Ok(ending);
+                }
+                if shutdown.is_cancelled() {
+                    return Ok(Ending::HandedOver);
+                }
                 let (reason, message) = self.loss(exit);
                 return Ok(Ending::Lost(reason, message));
             }
@@ -292,6 +303,24 @@ impl Supervision {
                 return Ok(());
             }
         }
+    }
+
+    /// What another host wrote may be seen later than its end: a last word that should be there is waited for.
+    async fn hear_late(&mut self, exit: &Exit) -> Result<(), Failure> {
+        let late = match exit {
+            Exit::Job(LossReason::OutcomeUnknown, _) => LATEST_WORD,
+            Exit::Job(LossReason::Exited, _) => LATEST_WORD_OF_FAILED,
+            _ => return Ok(()),
+        };
+        let until = Instant::now() + late;
+        while self.told_ending().is_none()
+            && Instant::now() < until
+            && !self.dispatcher.shutdown.is_cancelled()
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            self.hear().await?;
+        }
+        Ok(())
     }
 
     fn told_ending(&self) -> Option<Ending> {
