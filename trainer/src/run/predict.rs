@@ -51,6 +51,7 @@ pub(super) fn predict(run: &mut Run, wanted: &PredictSegmentation) -> Result<(),
     let mut news = News::new();
     let mut found = Vec::with_capacity(images.len());
     for (n, image) in images.iter().enumerate() {
+        run.still_ours()?;
         let mut ended = None;
         let prediction = segment(
             &network,

@@ -1,7 +1,7 @@
 //! Segmenting an image file into a file of classes beside which nothing is lost: a NIfTI volume keeps its geometry, a PNG becomes a grey PNG.
 
 use super::error::SegmentationError;
-use super::image::{Format, ImageReader, Role, stem};
+use super::image::{ImageReader, Role};
 use super::model::Config;
 use super::overlap::Overlap;
 use super::png_file::write_labels;
@@ -86,7 +86,7 @@ pub fn predict(
     let mut labels = labels
         .map(|labels| LabelReader::open(labels, image, extent))
         .transpose()?;
-    let mut sink = Sink::create(image, &reader, output)?;
+    let mut sink = Sink::create(&reader, output)?;
     let mut overlap = Overlap::new(classes);
     let mut pixels = vec![0_u64; classes];
     let mut confidence = 0.0;
@@ -150,11 +150,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn create(
-        image: &Path,
-        reader: &ImageReader,
-        output: &Path,
-    ) -> Result<Self, SegmentationError> {
+    fn create(reader: &ImageReader, output: &Path) -> Result<Self, SegmentationError> {
         let mut name = std::ffi::OsString::from(".");
         name.push(output.file_name().unwrap_or_default());
         name.push(format!(".{}.partial", std::process::id()));
@@ -171,9 +167,6 @@ impl Sink {
             }
             ImageReader::Nifti(_) => Form::Plain,
         };
-        debug_assert!(stem(image).is_some_and(|(_, format)| {
-            (format == Format::Png) == matches!(form, Form::Png { .. })
-        }));
         let mut sink = Self {
             beside,
             output: output.to_owned(),
