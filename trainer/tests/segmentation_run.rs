@@ -167,6 +167,37 @@ fn kills_and_pauses_leave_the_weights_of_a_training_in_one_go() {
 }
 
 #[test]
+fn a_measurement_that_is_broken_off_by_a_pause_is_made_when_the_training_goes_on() {
+    // Much to measure after one step.
+    let scene = Scene::new(60, 0);
+    let settings = SegmentationSettings {
+        training_steps: 1,
+        patch_size: 16,
+        held_out: 0.9,
+        ..settings()
+    };
+    let whole = completed(&RunDirectory::new(), scene.train(settings.clone()));
+    let run = RunDirectory::new();
+    run.spec(1, work(scene.train(settings.clone())));
+    let mut child = run.start(1);
+    run.until(&mut child, || run.latest_checkpoint().is_some());
+    run.control(1, Request::Pause);
+    assert_eq!(run.wait(child), Some(0));
+    assert!(matches!(run.last(1), Record::Paused(at) if at.step == 1));
+    assert!(evaluations(&run).is_empty());
+
+    let train = TrainSegmentation {
+        resume_from: run.latest_checkpoint(),
+        ..scene.train(settings)
+    };
+    run.spec(2, work(train));
+    assert_eq!(run.wait(run.start(2)), Some(0));
+    assert!(matches!(run.last(2), Record::Completed(finished) if finished.sha256 == whole.sha256));
+    let evaluations = evaluations(&run);
+    assert_eq!((evaluations.len(), evaluations[0].images), (1, 54));
+}
+
+#[test]
 fn a_fold_is_held_out_and_a_stop_keeps_what_was_trained() {
     let scene = Scene::new(6, 0);
     let mut unseen = vec![];

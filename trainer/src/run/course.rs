@@ -97,9 +97,18 @@ impl<'a, L: Learner> Course<'a, L> {
     /// [`RunError`]: the run ends without a result.
     pub(super) fn go_on(mut self) -> Result<(), RunError> {
         self.run.life.saves();
-        while self.step < self.plan.steps {
+        loop {
             match self.run.life.next() {
-                Next::GoOn => self.step()?,
+                Next::GoOn if self.step < self.plan.steps => self.step()?,
+                Next::GoOn => {
+                    self.save()?;
+                    self.evaluate()?;
+                    // What broke a measurement off is seen to first; whoever goes on from here measures.
+                    if self.evaluated == Some(self.step) || self.run.life.next() == Next::GoOn {
+                        let finished = self.result()?;
+                        return self.run.say(Record::Completed(finished), true);
+                    }
+                }
                 Next::Leave => return Err(RunError::Superseded),
                 Next::Asked(Request::Pause) => {
                     self.checkpoint()?;
@@ -122,10 +131,6 @@ impl<'a, L: Learner> Course<'a, L> {
                 }
             }
         }
-        self.save()?;
-        self.evaluate()?;
-        let finished = self.result()?;
-        self.run.say(Record::Completed(finished), true)
     }
 
     fn step(&mut self) -> Result<(), RunError> {
