@@ -67,15 +67,22 @@ impl Projection for Pic {
     }
 }
 
-/// Tables are folded over all events at a time, but for what removes rows.
+/// Tables are folded over all events at a time, but for what removes rows, and for what others can only refer to once it is there.
 async fn apply(connection: &mut PgConnection, events: &[RecordedEvent]) -> Result<(), ApplyError> {
-    for piece in pieces(events, removal::removes) {
+    for piece in pieces(events, is_alone) {
         match piece {
-            Piece::Alone(event) => removal::apply(connection, event).await?,
+            Piece::Alone(event) if removal::removes(event) => {
+                removal::apply(connection, event).await?;
+            }
+            Piece::Alone(event) => apply_together(connection, std::slice::from_ref(event)).await?,
             Piece::Together(events) => apply_together(connection, events).await?,
         }
     }
     Ok(())
+}
+
+fn is_alone(recorded: &RecordedEvent) -> bool {
+    removal::removes(recorded) || model::makes(recorded)
 }
 
 /// Tables that others refer to come first.

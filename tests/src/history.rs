@@ -4,6 +4,7 @@
 
 mod around;
 mod choose;
+mod cluster;
 mod draw;
 mod removal;
 
@@ -11,16 +12,18 @@ pub use draw::Draw;
 
 use around::Around;
 use chrono::{DateTime, TimeDelta, Utc};
+use cluster::Cluster;
 use std::{collections::BTreeMap, path::PathBuf};
 use trainmaster_domain::{
     Aggregate, Category, Event, Metadata, Position, RecordedEvent, StreamId,
     dataset::{Dataset, DatasetCommand},
     extraction_template::ExtractionTemplate,
     feature::FeatureCommand,
-    job::JobCommand,
+    job::{Job, JobCommand},
     kept::KeptCommand,
     model::{Model, ModelCommand},
     preset::Preset,
+    slurm::{SlurmJob, SlurmJobCommand},
     training::{Training, TrainingCommand},
     training_template::TrainingTemplate,
 };
@@ -44,6 +47,8 @@ pub enum Command {
     TrainingTemplate(String, KeptCommand<TrainingTemplate>),
     /// To an extraction template.
     ExtractionTemplate(String, KeptCommand<ExtractionTemplate>),
+    /// To a SLURM job.
+    SlurmJob(String, SlurmJobCommand),
 }
 
 /// A command and what it caused.
@@ -67,6 +72,7 @@ pub struct History {
     models: BTreeMap<String, Model>,
     trainings: BTreeMap<String, Training>,
     around: Option<Around>,
+    cluster: Option<Cluster>,
 }
 
 impl History {
@@ -83,6 +89,7 @@ impl History {
             models: BTreeMap::new(),
             trainings: BTreeMap::new(),
             around: None,
+            cluster: None,
         }
     }
 
@@ -93,6 +100,15 @@ impl History {
         Self {
             around: Some(Around::new(directory)),
             ..Self::new(seed)
+        }
+    }
+
+    /// The same with clusters: images are segmented, here and there, and SLURM does what it does.
+    #[must_use]
+    pub fn with_clusters(self) -> Self {
+        Self {
+            cluster: Some(Cluster::default()),
+            ..self
         }
     }
 
@@ -119,6 +135,16 @@ impl History {
         &self.trainings
     }
 
+    /// The predictions as they are now.
+    pub fn predictions(&self) -> impl Iterator<Item = (&String, &Job)> {
+        self.cluster.iter().flat_map(|cluster| &cluster.predictions)
+    }
+
+    /// The SLURM jobs as they are now.
+    pub fn slurm_jobs(&self) -> impl Iterator<Item = (&String, &SlurmJob)> {
+        self.cluster.iter().flat_map(|cluster| &cluster.jobs)
+    }
+
     /// Does what the command causes; none when it is refused or changes nothing.
     fn act(&mut self, command: &Command) -> Option<Vec<RecordedEvent>> {
         let (category, id, events) = match command {
@@ -136,7 +162,10 @@ impl History {
                 decided(&mut self.trainings, id, command)?,
             ),
             Command::Job(id, command) => {
-                let all = &mut self.around.as_mut()?.jobs;
+                let all = match &mut self.cluster {
+                    Some(cluster) if cluster::is_prediction(id) => &mut cluster.predictions,
+                    _ => &mut self.around.as_mut()?.jobs,
+                };
                 (Category::Job, id, decided(all, id, command)?)
             }
             Command::Feature(id, command) => {
@@ -154,6 +183,10 @@ impl History {
             Command::ExtractionTemplate(id, command) => {
                 let all = &mut self.around.as_mut()?.extraction_templates;
                 (Category::ExtractionTemplate, id, decided(all, id, command)?)
+            }
+            Command::SlurmJob(id, command) => {
+                let all = &mut self.cluster.as_mut()?.jobs;
+                (Category::SlurmJob, id, decided(all, id, command)?)
             }
         };
         self.transaction += 1 + self.draw.below(3);

@@ -81,6 +81,8 @@ impl Projector {
         let pool = self.building_pool();
         let _locking = self.lock_for(&pool, read_model).await?;
         let _one_at_a_time = self.rebuilding.lock().await;
+        // One that was interrupted right after the swap has left what it replaced.
+        drop_soon(&pool, &schema::old(read_model)).await;
         let next = schema::next(read_model);
         let mut building = self.building(&pool, read_model, next.clone(), progress);
         let built = self.replace(&mut building).await;

@@ -16,7 +16,7 @@ use trainmaster::{
 };
 use trainmaster_domain::{
     Metadata, RecordedEvent, StreamId, dataset::Dataset, extraction_template, feature, job,
-    model::Model, preset, training::Training, training_template,
+    model::Model, preset, slurm, training::Training, training_template,
 };
 use trainmaster_tests::history::{Command, History};
 
@@ -122,5 +122,6 @@ pub async fn execute(log: &Log, command: Command, metadata: Metadata) -> Execute
         Command::ExtractionTemplate(id, command) => {
             execute!(extraction_template::KeptExtractionTemplate, id, command)
         }
+        Command::SlurmJob(id, command) => execute!(slurm::SlurmJob, id, command),
     }
 }

@@ -11,7 +11,7 @@ use trainmaster::{
     projector::{Projector, ProjectorError, ProjectorOptions, ReadModelStatus},
 };
 use trainmaster_domain::{
-    Metadata, Position, dataset, extraction_template, feature, job, model, preset, training,
+    Metadata, Position, dataset, extraction_template, feature, job, model, preset, slurm, training,
     training_template,
 };
 use trainmaster_projections::ReadModel;
@@ -21,6 +21,7 @@ use trainmaster_tests::{
 };
 
 pub const MISTUDIO: ReadModel = ReadModel::MISTUDIO;
+pub const PIC: ReadModel = ReadModel::PIC;
 
 /// Longer than anything here takes.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -90,6 +91,7 @@ impl World {
             Command::ExtractionTemplate(id, command) => {
                 execute!(extraction_template::KeptExtractionTemplate, id, command)
             }
+            Command::SlurmJob(id, command) => execute!(slurm::SlurmJob, id, command),
         };
         executed.position.unwrap()
     }
@@ -114,18 +116,28 @@ impl World {
         Projector::new(self.log.clone(), owner, options)
     }
 
-    /// Every column of every row of the read model in use.
+    /// Every column of every row of the studio's tables in use.
     pub async fn rows(&self) -> Vec<(&'static str, Vec<Value>)> {
+        self.rows_of(MISTUDIO).await
+    }
+
+    /// Every column of every row of a read model in use.
+    pub async fn rows_of(&self, read_model: ReadModel) -> Vec<(&'static str, Vec<Value>)> {
         let mut all = vec![];
-        for table in MISTUDIO.tables() {
-            all.push((*table, self.table(table).await));
+        for table in read_model.tables() {
+            all.push((*table, self.table_of(read_model, table).await));
         }
         all
     }
 
     pub async fn table(&self, table: &str) -> Vec<Value> {
+        self.table_of(MISTUDIO, table).await
+    }
+
+    pub async fn table_of(&self, read_model: ReadModel, table: &str) -> Vec<Value> {
+        let key = read_model.key(table);
         sqlx::query_scalar(AssertSqlSafe(format!(
-            "SELECT to_jsonb(t) FROM mistudio.{table} t ORDER BY id"
+            "SELECT to_jsonb(t) FROM {read_model}.{table} t ORDER BY {key}"
         )))
         .fetch_all(&self.pool)
         .await
@@ -168,6 +180,16 @@ impl Running {
             .wait_for(MISTUDIO, position, LIMIT)
             .await
             .unwrap();
+    }
+
+    /// As [`Self::reaches`], every read model.
+    pub async fn all_reach(&self, position: Position) {
+        for read_model in self.projector.read_models() {
+            self.projector
+                .wait_for(read_model, position, LIMIT)
+                .await
+                .unwrap();
+        }
     }
 
     pub async fn end(self) {

@@ -48,7 +48,8 @@ impl Row for Inference {
         SELECT
             predict_id, model_id, job_id, input_data, output_dir, prediction, status, start_time, end_time, error_message,
             created_at, updated_at
-        FROM jsonb_populate_recordset(NULL::inference, $1)
+        FROM jsonb_populate_recordset(NULL::inference, $1) AS asked
+        WHERE EXISTS (SELECT FROM model WHERE model.id = asked.model_id)
         ON CONFLICT (predict_id) DO UPDATE SET
             job_id = EXCLUDED.job_id,
             output_dir = EXCLUDED.output_dir,
@@ -113,7 +114,7 @@ impl Row for Inference {
         }
     }
 
-    /// Other jobs are none of this table's, and a model that is deleted takes its predictions along.
+    /// Other jobs are none of this table's, a model that is deleted takes its predictions along, and one that is not there has none.
     fn may_be_gone(_recorded: &RecordedEvent) -> bool {
         true
     }

@@ -1,4 +1,5 @@
-//! `model` ← ModelProduced, which is recorded with the end of its training.
+//! `model` ← ModelProduced, which is recorded with the end of its training. What SLURM has trained without ever saying the number of the job
+//! has no row in `training`, and none here.
 
 use crate::{
     fold::{Happened, Row},
@@ -18,6 +19,13 @@ pub(super) struct Model {
     created_at: Option<NaiveDateTime>,
 }
 
+pub(super) const fn makes(recorded: &RecordedEvent) -> bool {
+    matches!(
+        recorded.event,
+        Event::Training(TrainingEvent::ModelProduced(_))
+    )
+}
+
 impl Row for Model {
     type Event = RecordedEvent;
     const TABLE: &'static str = "model";
@@ -25,7 +33,8 @@ impl Row for Model {
     const UPSERT: &'static str = "\
         INSERT INTO model (id, training_id, model_name, created_at)
         SELECT id, training_id, model_name, created_at
-        FROM jsonb_populate_recordset(NULL::model, $1)
+        FROM jsonb_populate_recordset(NULL::model, $1) AS produced
+        WHERE EXISTS (SELECT FROM training WHERE training.id = produced.training_id)
         ON CONFLICT (id) DO NOTHING";
 
     fn id(&self) -> &str {

@@ -3,7 +3,7 @@
 use super::{Command, Draw, History};
 use chrono::{DateTime, Utc};
 use trainmaster_domain::{
-    Aggregate,
+    Aggregate, Category, StreamId,
     attempt::{Attempts, Claim, Loss, LossReason, Report, RetryPolicy},
     dataset::{self, DatasetCommand, DatasetSource, DatasetStatus},
     hyperparameters::{Hook, Hyperparameters},
@@ -38,6 +38,12 @@ impl History {
         if self.around.is_some()
             && self.draw.one_in(5)
             && let Some(command) = self.happen_around()
+        {
+            return command;
+        }
+        if self.cluster.is_some()
+            && self.draw.one_in(3)
+            && let Some(command) = self.happen_on_clusters()
         {
             return command;
         }
@@ -106,7 +112,9 @@ impl History {
             return self.register_model();
         }
         let dataset = self.draw.one_of(datasets);
-        let model = self.draw.one_of(models);
+        let model = self.draw.one_of(models).clone();
+        let dataset = dataset.clone();
+        let placement = self.placement();
         let queue = QueueTraining {
             model_id: ModelId::new(model).expect("a valid id"),
             dataset_id: DatasetId::new(dataset).expect("a valid id"),
@@ -117,7 +125,7 @@ impl History {
                 ..Hyperparameters::default()
             },
             import_from: None,
-            placement: None,
+            placement,
         };
         Command::Training(id, TrainingCommand::Queue(queue))
     }
@@ -217,6 +225,14 @@ impl History {
         let Some(training) = self.trainings.get(&id) else {
             return self.queue_training();
         };
+        if training.placement().is_some()
+            && let Some(command) = self.submit(&StreamId::new(Category::Training, &*id))
+        {
+            return command;
+        }
+        let Some(training) = self.trainings.get(&id) else {
+            return self.queue_training();
+        };
         let attempts = training.attempts();
         let draw = &mut self.draw;
         let command = match training.status() {
@@ -259,8 +275,8 @@ fn record(draw: &mut Draw, id: &str, training: &Training, now: DateTime<Utc>) ->
         (TrainingStatus::Initializing, _) => {
             journal::Record::TrainingStarted(journal::TrainingStarted {
                 at_step: resume,
-                d_in: Some(576),
-                d_sae: Some(4_608),
+                d_in: training.segmentation().is_none().then_some(576),
+                d_sae: training.segmentation().is_none().then_some(4_608),
             })
         }
         (_, Some(Request::Pause)) if step == resume => {
@@ -277,6 +293,15 @@ fn record(draw: &mut Draw, id: &str, training: &Training, now: DateTime<Utc>) ->
                 ),
                 file_size_bytes: draw.below(1 << 33).cast_signed(),
                 sha256: format!("{:064x}", draw.any()),
+            })
+        }
+        _ if step == resume && step > 0 && training.segmentation().is_some() && draw.one_in(2) => {
+            journal::Record::SegmentationEvaluated(journal::SegmentationQuality {
+                step,
+                images: 12,
+                loss: draw.fraction(),
+                dice: vec![Some(draw.fraction()), None],
+                mean_dice: Some(draw.fraction()),
             })
         }
         _ if step == resume && step > 0 && draw.one_in(2) => {
@@ -298,7 +323,17 @@ fn record(draw: &mut Draw, id: &str, training: &Training, now: DateTime<Utc>) ->
             })
         }
         _ if step == total => journal::Record::Completed(result),
-        _ => journal::Record::Metrics(metrics(draw, step, total, now)),
+        _ => {
+            let mut batch = metrics(draw, step, total, now);
+            if training.segmentation().is_some() {
+                batch.dice = batch.explained_variance;
+                batch.sparsity = vec![];
+                batch.reconstruction_error = vec![];
+                batch.dead_neurons = vec![];
+                batch.explained_variance = vec![];
+            }
+            journal::Record::Metrics(batch)
+        }
     }
 }
 
@@ -357,7 +392,7 @@ pub(super) fn lose(draw: &mut Draw, attempts: &Attempts, now: DateTime<Utc>) -> 
     }
 }
 
-fn failed(draw: &mut Draw) -> journal::Record {
+pub(super) fn failed(draw: &mut Draw) -> journal::Record {
     journal::Record::Failed(journal::Failure {
         class: draw.one_of([
             journal::FailureClass::Workload,

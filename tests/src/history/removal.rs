@@ -1,6 +1,6 @@
 //! What is removed now and then: things that nothing needs any more, and parts of trainings that have grown old.
 
-use super::{Command, History, around::Around};
+use super::{Command, History, around::Around, cluster::Cluster};
 use chrono::TimeDelta;
 use trainmaster_domain::{
     Aggregate,
@@ -26,7 +26,10 @@ impl History {
             2 | 3 => {
                 let id = self.draw.one_of(self.trainings.keys()).clone();
                 let is_needed = |around: &Around| around.refers_to_training(&id);
-                if self.around.as_ref().is_some_and(is_needed) {
+                let predicts = |cluster: &Cluster| cluster.refers_to_training(&id);
+                if self.around.as_ref().is_some_and(is_needed)
+                    || self.cluster.as_ref().is_some_and(predicts)
+                {
                     return None;
                 }
                 Some(Command::Training(id, TrainingCommand::Delete))
