@@ -83,7 +83,7 @@ pub enum RunError {
     },
     /// No memory.
     #[error(
-        "not enough memory: {reason}; lower batchSize, bufferTokens or expansionFactor, or give the run more memory"
+        "not enough memory: {reason}; lower batchSize, bufferTokens, expansionFactor or patchSize, or give the run more memory"
     )]
     OutOfMemory {
         /// Who said so.

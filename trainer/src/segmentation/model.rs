@@ -13,6 +13,9 @@ const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 const FORMAT: u32 = 1;
 
+/// Pixels that go through a network at once, if one window has not more.
+const PIXELS_AT_ONCE: u32 = 8 * 128 * 128;
+
 /// The most channels of a level that are believed of a file.
 const WIDEST: i64 = 1 << 15;
 
@@ -68,7 +71,7 @@ impl Config {
     pub fn windows(&self, overlapping: bool) -> Windows {
         Windows {
             size: self.patch_size as usize,
-            at_once: 8,
+            at_once: (PIXELS_AT_ONCE / (self.patch_size * self.patch_size).max(1)).max(1) as usize,
             overlapping,
         }
     }
