@@ -9,6 +9,7 @@
 mod address;
 mod alias;
 mod cluster;
+mod doubt;
 mod example;
 mod field;
 mod kind;

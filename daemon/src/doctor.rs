@@ -9,6 +9,7 @@ mod monitoring;
 mod postgres;
 mod read_models;
 mod settings;
+mod slurm;
 mod state;
 mod trainer;
 
@@ -123,6 +124,7 @@ pub async fn examine(source: &Source) -> Report {
         database.close().await;
     }
     trainer::examine(&mut report, &settings).await;
+    slurm::examine(&mut report, &settings).await;
     report
 }
 

@@ -464,3 +464,92 @@ fn seconds_may_have_fractions_and_sslmode_is_libpqs() {
     );
     assert_eq!(settings.database.sslmode, Some(SslMode::VerifyFull));
 }
+
+#[test]
+fn clusters_are_tables_and_the_documents_variables_name_templates() {
+    let scratch = Scratch::with(
+        "[slurm]\nmost_jobs = 50\n[slurm.clusters.campus]\nconf = \"/etc/slurm/slurm.conf\"\npartition = \"gpu\"\ntime_limit_minutes = 60\n\
+         [slurm.clusters.lab]\ncpus = 4\n",
+    )
+    .variable("SLURM_POLL_INTERVAL", "15")
+    .variable("TRAINING_TEMPLATE_PATH", "/nowhere/train")
+    .variable("MODELS_BASE_PATH", "/scratch/models");
+    let loaded = scratch.load();
+    let slurm = &loaded.settings.slurm;
+    assert_eq!(
+        slurm.poll_interval_seconds.duration(),
+        Duration::from_secs(15)
+    );
+    assert_eq!(
+        slurm.models_base_path,
+        Some(PathBuf::from("/scratch/models"))
+    );
+    let clusters: Vec<_> = slurm.clusters.iter().collect();
+    assert_eq!(clusters.len(), 2);
+    assert_eq!(clusters[0].0, "campus");
+    assert_eq!(clusters[0].1.resources().partition.as_deref(), Some("gpu"));
+    assert_eq!(clusters[1].1.resources().cpus, Some(4));
+    // The daemon starts without its template, and says so.
+    let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let of_template = said
+        .iter()
+        .find(|said| said.contains("slurm.training_template"));
+    let of_template = of_template.unwrap();
+    assert!(
+        of_template.contains("environment variable TRAINING_TEMPLATE_PATH"),
+        "{of_template}"
+    );
+    assert!(of_template.contains("/nowhere/train"), "{of_template}");
+    let shown = loaded.settings.shown();
+    let clusters = shown
+        .iter()
+        .find(|(key, _)| *key == "slurm.clusters")
+        .unwrap();
+    assert_eq!(
+        clusters.1.as_deref(),
+        Some(
+            "{ \"campus\" = { conf = \"/etc/slurm/slurm.conf\", partition = \"gpu\", time_limit_minutes = 60 }, \"lab\" = { cpus = 4 } }"
+        )
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_cluster_is_said_where_it_is() {
+    for (text, said) in [
+        ("[slurm.clusters.\"a b\"]\n", "a b: cluster must be"),
+        (
+            "[slurm.clusters.x]\npartition = \"-p\"\n",
+            "x: partition must be",
+        ),
+        (
+            "[slurm.clusters.x]\nconf = \"slurm.conf\"\n",
+            "x: expected conf to be an absolute path",
+        ),
+        (
+            "[slurm.clusters.x]\nqueue = \"gpu\"\n",
+            "\"queue\" is not known here",
+        ),
+        ("[slurm.clusters.x]\ncpus = \"many\"\n", "slurm.clusters"),
+    ] {
+        let problem = Scratch::with(text).problem();
+        assert!(problem.contains(said), "{problem}");
+        assert!(problem.starts_with("FILE:1: slurm.clusters"), "{problem}");
+    }
+    let problem = Scratch::with("[slurm]\nsignal_before_end_seconds = 70000\n").problem();
+    assert!(problem.contains("0 to 65535"), "{problem}");
+}
+
+#[test]
+fn a_template_whose_shell_would_take_the_signals_is_doubted() {
+    let template = tempfile::NamedTempFile::new().unwrap();
+    fs::write(template.path(), "#!/bin/sh\nsrun {{ run }}\n").unwrap();
+    let path = template.path().to_str().unwrap();
+    let scratch = Scratch::with(&format!("[slurm]\ninference_template = \"{path}\"\n"));
+    let warnings = scratch.load().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].what.contains("exec {{ run }}"),
+        "{}",
+        warnings[0]
+    );
+}

@@ -3,7 +3,7 @@
 use super::kind::{Kind, quoted};
 use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf};
-use trainmaster_domain::slurm::SlurmResources;
+use trainmaster_domain::slurm::{Placement, SlurmResources};
 
 /// How a cluster is reached, and what its jobs ask for where a request leaves it open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -53,6 +53,34 @@ impl ClusterSettings {
         }
     }
 
+    /// Whether a cluster may be called so, and whether what it says makes sense.
+    ///
+    /// # Errors
+    /// A phrase: what is wrong, and what is expected.
+    pub(super) fn check(&self, name: &str) -> Result<(), String> {
+        let placement = Placement {
+            cluster: name.to_owned(),
+            resources: self.resources(),
+        };
+        placement.validate().map_err(|error| error.to_string())?;
+        if self.cluster.as_ref().is_some_and(|flag| !is_name(flag)) {
+            return Err("expected cluster to be a name that sacctmgr lists".to_owned());
+        }
+        let paths = [
+            ("conf", &self.conf),
+            ("programs", &self.programs),
+            ("trainer", &self.trainer),
+            ("completion_file", &self.completion_file),
+        ];
+        let relative = paths
+            .into_iter()
+            .find(|(_, path)| path.as_ref().is_some_and(|path| !path.is_absolute()));
+        match relative {
+            Some((key, _)) => Err(format!("expected {key} to be an absolute path")),
+            None => Ok(()),
+        }
+    }
+
     fn shown(&self) -> String {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|p| quoted(&p.to_string_lossy()));
         let text = |text: &Option<String>| text.as_deref().map(quoted);
@@ -83,6 +111,11 @@ impl ClusterSettings {
             false => format!("{{ {} }}", set.join(", ")),
         }
     }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !text.is_empty() && !text.starts_with('-') && text.chars().all(allowed)
 }
 
 /// Clusters by name.

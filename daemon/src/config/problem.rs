@@ -70,7 +70,11 @@ impl File<'_> {
             let line = line.trim();
             if let Some(rest) = line.strip_prefix('[') {
                 current = rest.split(']').next().unwrap_or_default().trim();
-                if current == section {
+                // A setting that is a table of tables.
+                let inside = current
+                    .strip_prefix(key)
+                    .is_some_and(|rest| rest.starts_with('.'));
+                if (current == section && header.is_none()) || inside {
                     header = Some(number + 1);
                 }
             } else if let Some((left, _)) = line.split_once('=') {
@@ -121,6 +125,9 @@ pub(super) fn mistyped(field: &Field, error: &figment::Error) -> String {
         Kind::ISizeOutOfRange(found) => Some(format!("found {found}")),
         Kind::USizeOutOfRange(found) => Some(format!("found {found}")),
         Kind::Message(message) => Some(message.clone()),
+        Kind::UnknownField(found, known) => {
+            return format!("{found:?} is not known here; expected {}", known.join(", "));
+        }
         _ => None,
     };
     match found {

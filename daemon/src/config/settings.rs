@@ -170,8 +170,8 @@ section! {
         training_template: Option<PathBuf> = None;
         /// The same for predictions and other uses of what was trained. Also $INFERENCE_TEMPLATE_PATH.
         inference_template: Option<PathBuf> = None;
-        /// The directory that `model_path` of a template lies in, when the result of a training is to be found outside of the state directory as
-        /// well. Unset: `model_path` is the run's result directory. Also $MODELS_BASE_PATH.
+        /// The directory that the networks of segmentation trainings come to be in, each in a directory called by the training's id, wherever
+        /// they are trained. Unset: in the run's directory. Also $MODELS_BASE_PATH.
         models_base_path: Option<PathBuf> = None;
         /// The clusters, each in a table of its own; see above.
         clusters: ClusterTable = ClusterTable::default();

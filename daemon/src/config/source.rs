@@ -3,6 +3,7 @@
 use super::{
     Field, Settings, address,
     alias::ALIASES,
+    doubt::doubts,
     problem::{ConfigError, File, Problem, mistyped, place},
     validate::validate,
 };
@@ -173,6 +174,11 @@ impl Source {
             return Err(ConfigError::Invalid(problems));
         }
         warnings.extend(self.readable_secrets(&figment));
+        warnings.extend(doubts(&settings).into_iter().map(|(key, what)| Problem {
+            place: place(&figment, file.as_ref(), key),
+            key: key.into(),
+            what,
+        }));
         Ok(Loaded {
             settings,
             file: self.file.clone(),

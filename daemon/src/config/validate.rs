@@ -195,6 +195,39 @@ pub(super) fn validate(settings: &Settings) -> Vec<(&'static str, String)> {
         runner.retry_delay_max_seconds >= runner.retry_delay_seconds,
         "expected at least runner.retry_delay_seconds",
     );
+    let slurm = &settings.slurm;
+    check(
+        "slurm.signal_before_end_seconds",
+        slurm.signal_before_end_seconds <= 65_535,
+        "expected 0 to 65535",
+    );
+    check(
+        "slurm.most_jobs",
+        slurm.most_jobs >= 1,
+        "expected at least 1",
+    );
+    check(
+        "slurm.heartbeat_timeout_seconds",
+        slurm.heartbeat_timeout_seconds.duration()
+            >= runner.heartbeat_interval_seconds.duration() * 3,
+        "expected at least 3 times runner.heartbeat_interval_seconds",
+    );
+    for (key, path) in [
+        ("slurm.training_template", &slurm.training_template),
+        ("slurm.inference_template", &slurm.inference_template),
+        ("slurm.models_base_path", &slurm.models_base_path),
+    ] {
+        check(
+            key,
+            path.as_ref().is_none_or(|path| path.is_absolute()),
+            "expected an absolute path",
+        );
+    }
+    for (name, cluster) in slurm.clusters.iter() {
+        if let Err(what) = cluster.check(name) {
+            check("slurm.clusters", false, &format!("{name}: {what}"));
+        }
+    }
     if let Some(path) = &settings.extraction.sentence_encoder {
         check(
             "extraction.sentence_encoder",
