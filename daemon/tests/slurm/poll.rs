@@ -110,7 +110,7 @@ async fn a_thousand_jobs_are_one_question_an_interval_and_none_while_nobody_wait
 async fn many_wishes_to_know_soon_are_few_questions_and_an_expected_end_is_asked_for_again() {
     let programs = Programs::new();
     programs.answer("squeue", &line(1, "RUNNING", "s"));
-    let (poller, _running) = polled(programs.cluster(), every(3_600_000));
+    let (poller, _running) = polled(programs.cluster(), every(10_000));
     let mut watch = poller.watch("1", lookup("s"));
     until(&mut watch, |known| {
         state(known) == Some(&SlurmState::Running)
@@ -122,7 +122,7 @@ async fn many_wishes_to_know_soon_are_few_questions_and_an_expected_end_is_asked
     polls(&poller, 2).await;
     assert!(programs.calls("squeue") <= 3);
 
-    // Its interval of an hour is not what it waits for.
+    // It does not wait for its interval.
     programs.answer("squeue", &line(1, "COMPLETING", "s"));
     watch.expect_end();
     let before = poller.health().borrow().polls;

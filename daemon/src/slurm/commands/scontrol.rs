@@ -36,15 +36,19 @@ impl Cluster {
     /// # Errors
     /// [`SlurmError`]: it does not, or there is no such program.
     pub async fn ping(&self) -> Result<(), SlurmError> {
-        let printed = self.scontrol(["ping"]).await?;
-        if printed.contains(" is UP") || printed.contains("are UP") {
-            return Ok(());
+        let answer = Call::query(self, "scontrol", ["ping"]).answer().await?;
+        let printed = String::from_utf8_lossy(&answer.printed);
+        let line = |says: &str| printed.lines().find(|line| line.contains(says));
+        // A controller may have others that stand in for it.
+        match (line(" is UP"), line(" is DOWN")) {
+            (Some(_), _) => Ok(()),
+            (None, Some(down)) => Err(SlurmError::Silent {
+                cluster: self.name.clone(),
+                message: down.trim().to_owned(),
+                unclear: false,
+            }),
+            (None, None) => answer.text(self, "scontrol").map(drop),
         }
-        Err(SlurmError::Silent {
-            cluster: self.name.clone(),
-            message: printed.split_whitespace().collect::<Vec<_>>().join(" "),
-            unclear: false,
-        })
     }
 
     /// The controller's configuration.
