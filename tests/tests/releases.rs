@@ -114,9 +114,9 @@ fn expected(release: &Path) -> Rows {
     rows
 }
 
-/// Waits until the daemon has replaced the tables that the release had made by its own.
+/// Waits until the daemon has replaced the tables that the release had made by its own, and made those that the release did not know.
 async fn until_it_follows(lab: &Lab) {
-    let follows = |status: &Value| status.to_string().contains("\"following\"");
+    let follows = |status: &Value| status.to_string().matches("\"following\"").count() == 2;
     let is_rebuilding = |status: &Value| status.to_string().contains("\"is_rebuilding\":true");
     let begun = Instant::now();
     loop {
@@ -186,6 +186,14 @@ async fn opens_verifies_rebuilds_and_goes_on(name: &str) {
     lab.cli(&["projections", "rebuild", "mistudio"]);
     assert_eq!(gaps(&lab).await, Vec::<PathBuf>::new(), "{}", daemon.log());
     assert_rows(&lab, &expected).await;
+    // Nothing of it is about clusters or images.
+    let verified = lab.cli(&["projections", "verify", "pic"]);
+    assert_eq!(verified["is_same"], true, "{verified}");
+    let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM pic.jobs")
+        .fetch_one(lab.pool())
+        .await
+        .unwrap();
+    assert_eq!(jobs, 0);
 
     // An old stream goes on, and a new one begins.
     let old: String = sqlx::query_scalar(
