@@ -8,6 +8,7 @@ mod ask;
 mod autoencoder;
 mod backup;
 mod client;
+mod cross_validation;
 mod events;
 mod extract;
 mod failure;
@@ -22,14 +23,18 @@ mod log_segments;
 mod log_verify;
 mod maintenance;
 mod output;
+mod predict;
 mod progress_bar;
 mod projections;
 mod register;
 mod remove;
 mod report;
 mod retention;
+mod segment;
+mod segmentations;
 mod server;
 mod show;
+mod slurm;
 mod state_change;
 mod table;
 mod train;
@@ -96,6 +101,15 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Datasets(page) => register::list_datasets(&client, &page, output).await,
             Command::Train(arguments) => train::train(&client, *arguments, output).await,
             Command::Autoencoder(command) => autoencoder::run(&client, command, output).await,
+            Command::Segment(arguments) => segment::segment(&client, *arguments, output).await,
+            Command::Segmentations(arguments) => {
+                segmentations::run(&client, arguments, output).await
+            }
+            Command::CrossValidation(arguments) => {
+                cross_validation::run(&client, arguments, output).await
+            }
+            Command::Predict(arguments) => predict::predict(&client, *arguments, output).await,
+            Command::Slurm(arguments) => slurm::run(&client, arguments, output).await,
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
             Command::Show { id, at: None } => show::show(&client, &id, output).await,
             Command::Show { id, at: Some(at) } => history::show_at(&client, &id, &at, output).await,

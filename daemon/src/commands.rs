@@ -13,8 +13,11 @@ mod generate;
 mod hub;
 mod import_autoencoder;
 mod kept;
+mod placement;
+mod predict;
 mod queue_training;
 mod resolve;
+mod segment;
 mod source;
 mod state_change;
 mod text;
@@ -30,8 +33,10 @@ pub use generate::{FeatureChoice, GenerationRefusal, QueueGeneration};
 pub use hub::{DataFromHub, FromHub};
 pub use import_autoencoder::ImportAutoencoder;
 pub use kept::{Addressed, CreateExtractionTemplate, CreatePreset, CreateTrainingTemplate};
+pub use predict::Predict;
 pub use queue_training::QueueTraining;
 pub use resolve::ResolveError;
+pub use segment::{CrossValidate, ImagesError, Segment};
 pub use source::SourceError;
 pub use tokenize_dataset::TokenizeDataset;
 
@@ -48,6 +53,10 @@ pub struct Commands {
     pool: PgPool,
     /// Where texts that come in requests are kept.
     datasets: Option<PathBuf>,
+    /// Where predictions are written to, unless somebody says otherwise.
+    predictions: Option<PathBuf>,
+    /// The names of the clusters that runs can be placed on.
+    clusters: Vec<String>,
 }
 
 /// A command was accepted, now or when it was first given.
@@ -71,7 +80,23 @@ impl Commands {
             log,
             pool,
             datasets: None,
+            predictions: None,
+            clusters: Vec::new(),
         }
+    }
+
+    /// Predictions are written to `<directory>/<job>` unless somebody says otherwise. Without, somebody has to.
+    #[must_use]
+    pub fn predicting_into(mut self, directory: Option<PathBuf>) -> Self {
+        self.predictions = directory;
+        self
+    }
+
+    /// Runs can be placed on the clusters of these names.
+    #[must_use]
+    pub fn placing_on(mut self, clusters: Vec<String>) -> Self {
+        self.clusters = clusters;
+        self
     }
 
     /// Texts that come in requests are kept in `<directory>/<dataset>/raw`. Without, such requests are refused.

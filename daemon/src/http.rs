@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod autoencoders;
 mod checkpoints;
+mod cross_validations;
 mod datasets;
 mod event_stream;
 mod events;
@@ -31,6 +32,7 @@ mod metrics;
 mod models;
 mod openapi;
 mod options;
+mod predictions;
 mod presets;
 mod problem;
 mod projections;
@@ -38,19 +40,24 @@ mod report;
 mod request;
 mod retention;
 pub mod schema;
+mod segmentations;
 mod serve;
+mod slurm;
 mod state;
 mod training_templates;
 mod trainings;
 
 pub(crate) use autoencoders::AutoencoderFile;
+pub use cross_validations::{CrossValidation, CrossValidationDetail, Results, Spread};
 pub(crate) use event_stream::POSITION;
 pub use listener::{ListenError, Listener};
 pub use openapi::document;
 pub use options::{HttpOptions, Token};
 pub use problem::Problem;
 pub(crate) use request::CLI_AGENT;
+pub use segmentations::Segmentation;
 pub use serve::serve;
+pub use slurm::{Cluster, SlurmJobDetail};
 pub use state::AppState;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
@@ -73,6 +80,15 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(trainings::stop))
         .routes(routes!(trainings::retry))
         .routes(routes!(trainings::defaults))
+        .routes(routes!(segmentations::list, segmentations::create))
+        .routes(routes!(segmentations::get))
+        .routes(routes!(segmentations::defaults))
+        .routes(routes!(cross_validations::list, cross_validations::create))
+        .routes(routes!(cross_validations::get))
+        .routes(routes!(predictions::create))
+        .routes(routes!(slurm::clusters))
+        .routes(routes!(slurm::list))
+        .routes(routes!(slurm::get))
         .routes(routes!(autoencoders::import))
         .routes(routes!(autoencoders::list))
         .routes(routes!(autoencoders::get))

@@ -1,6 +1,8 @@
 //! What can be read: the rows of the read model `mistudio`, as its document names its columns, a page at a time.
 
+mod begun;
 mod checkpoints;
+mod course;
 mod cursor;
 mod datasets;
 mod evaluations;
@@ -10,12 +12,16 @@ mod jobs;
 mod listed;
 mod metrics;
 mod models;
+mod pager;
 mod presets;
 mod report;
+mod slurm_jobs;
 mod training_templates;
 mod trainings;
 
+pub use begun::{Begun, First};
 pub use checkpoints::Checkpoint;
+pub use course::{Course, LatestStep};
 pub use cursor::{Cursor, InvalidCursor};
 pub use datasets::Dataset;
 pub use evaluations::Evaluation;
@@ -24,12 +30,14 @@ pub use features::{
     Example, Feature, FeatureCursor, FeatureDetail, FeatureFilter, FeatureOrder, FeatureSort,
     Hidden, MOST_EXAMPLES,
 };
-pub use jobs::{JobFilter, JobPage, JobSummary, JobTimes};
+pub use jobs::{JobFilter, JobSummary, JobTimes};
 pub use listed::Listed;
 pub use metrics::{Metric, MetricsRange};
 pub use models::{Conversion, Model, ModelDetail};
+pub use pager::Pager;
 pub use presets::Preset;
 pub use report::{BestFeature, FrequencyBin, ReportExample};
+pub use slurm_jobs::{SlurmJobSummary, SlurmTimes};
 pub use training_templates::TrainingTemplate;
 pub use trainings::{Latest, Training, TrainingDetail, TrainingFilter};
 
@@ -54,7 +62,8 @@ pub struct QueryError {
     pub source: sqlx::Error,
 }
 
-/// A page of a list, the newest first.
+/// A page of a list, the newest first. Where what is listed is read from the log, a page may be short, or even empty, and not be the last: `next`
+/// says.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     /// The rows.

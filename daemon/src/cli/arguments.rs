@@ -6,8 +6,11 @@ mod doctor;
 mod features;
 pub mod generate;
 pub mod history;
+pub mod images;
 pub mod kept;
 pub mod log;
+pub mod placement;
+pub mod slurm;
 
 pub use archive::ArchiveArguments;
 pub use doctor::DoctorArguments;
@@ -106,9 +109,19 @@ pub enum Command {
     /// Autoencoders that come from elsewhere, or go there
     #[command(subcommand)]
     Autoencoder(AutoencoderCommand),
-    /// List trainings, the newest first
+    /// Queue the training of a network that segments images, or a cross-validation
+    Segment(Box<images::SegmentArguments>),
+    /// List trainings that segment images, or show one
+    Segmentations(images::SegmentationsArguments),
+    /// Show what the folds of a cross-validation found, or list cross-validations
+    CrossValidation(images::CrossValidationArguments),
+    /// Segment images by a network that was trained here
+    Predict(Box<images::PredictArguments>),
+    /// Show the SLURM clusters and the jobs that runs became there
+    Slurm(slurm::SlurmArguments),
+    /// List trainings of autoencoders, the newest first
     Ls(ListArguments),
-    /// Show a training (or a model or dataset)
+    /// Show a training (or a model, a dataset or a cross-validation)
     Show {
         /// Its id
         id: String,
@@ -144,7 +157,7 @@ pub enum Command {
     },
     /// Let a model write, plain and steered by features
     Generate(Box<GenerateArguments>),
-    /// Jobs: extractions and generations
+    /// Jobs: extractions, generations and predictions
     #[command(subcommand)]
     Job(JobCommand),
     /// Delete a training that does not run, with all that is its own
@@ -467,6 +480,9 @@ pub struct TrainArguments {
     /// Follow it until it ends or rests
     #[arg(long, short)]
     pub watch: bool,
+    /// Where.
+    #[command(flatten)]
+    pub placement: placement::PlacementArguments,
 }
 
 /// A change of a training's state.

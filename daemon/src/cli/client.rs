@@ -30,6 +30,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
 };
+use trainmaster_domain::id::TrainingId;
 
 /// A daemon that does not pick up within this time is not there.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -430,6 +431,16 @@ pub(super) fn encode(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// Where a training is read: those that segment images have a place of their own.
+pub(super) fn training_path(id: &str) -> String {
+    let collection = if TrainingId::is_segmentation(id) {
+        "segmentations"
+    } else {
+        "trainings"
+    };
+    format!("/v1/{collection}/{}", encode(id))
 }
 
 /// A path with its query; parameters without a value are left out.

@@ -122,6 +122,7 @@ fn body(arguments: GenerateArguments) -> Result<Value, Failure> {
         "features": by_id.chain(by_latent).collect::<Vec<_>>(),
         "layer": arguments.layer,
         "chat": arguments.chat,
+        "placement": arguments.placement.body(),
         "sampling": without_nulls(json!({
             "maxNewTokens": arguments.max_tokens,
             "temperature": arguments.temperature,

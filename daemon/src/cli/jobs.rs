@@ -1,20 +1,25 @@
 //! `job ls`, `show`, `cancel`, `retry`.
 
+pub(super) mod follow;
+
 use super::{
     arguments::{RequestArguments, generate::JobCommand},
     client::{Client, encode, with_query},
     failure::Failure,
     format,
     output::Output,
+    predict,
     register::{self, Answer},
+    slurm,
     table::{Table, pairs},
     wait::{Wanted, wait},
 };
-use crate::queries::JobSummary;
+use crate::queries::{JobSummary, SlurmJobSummary};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{process::ExitCode, time::Duration};
+use trainmaster_domain::slurm::Placement;
 
 pub(super) async fn job(
     client: &Client,
@@ -84,11 +89,17 @@ struct Shown {
     work: Value,
     text: Option<Value>,
     extracted: Option<Value>,
+    #[serde(default)]
+    predicted: Option<Value>,
+    #[serde(default)]
+    placement: Option<Placement>,
+    #[serde(default)]
+    slurm_job: Option<SlurmJobSummary>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-async fn show(client: &Client, id: &str, output: Output) -> Result<ExitCode, Failure> {
+pub(super) async fn show(client: &Client, id: &str, output: Output) -> Result<ExitCode, Failure> {
     let job: Value = client.get(&format!("/v1/jobs/{}", encode(id))).await?;
     if output.is_json() {
         output.json(&job)?;
@@ -102,6 +113,10 @@ async fn show(client: &Client, id: &str, output: Output) -> Result<ExitCode, Fai
     })?;
     for line in pairs(&lines(&job)) {
         output.line(super::generate::printable(&line));
+    }
+    if let Some(predicted) = &job.predicted {
+        output.line("");
+        predict::summary(predicted, output);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,6 +181,10 @@ fn lines(job: &Shown) -> Vec<(&'static str, String)> {
                 .as_ref()
                 .map_or_else(String::new, |found| text(&found["artifact"]["path"])),
         ),
+        ("images", text(&job.work["input"]["images"])),
+        ("output", work("output_dir")),
+        ("on", slurm::placed(job.placement.as_ref())),
+        ("SLURM job", slurm::in_words(job.slurm_job.as_ref())),
         ("queued", format::time(job.created_at)),
         ("last heard of", format::time(job.updated_at)),
     ]

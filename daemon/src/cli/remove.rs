@@ -13,6 +13,7 @@ use std::{
     io::{self, IsTerminal},
     process::ExitCode,
 };
+use trainmaster_domain::id::TrainingId;
 
 /// `what`: model, dataset or training.
 pub(super) async fn run(
@@ -49,6 +50,7 @@ fn confirmed(what: &str, id: &str) -> Result<bool, Failure> {
         ));
     }
     let also = match what {
+        "training" if TrainingId::is_segmentation(id) => " with its checkpoints and model",
         "training" => " with its checkpoints, autoencoder, features and presets",
         _ => "",
     };

@@ -3,10 +3,11 @@
 use super::{
     arguments::ListArguments,
     client::{Client, encode, with_query},
+    cross_validation,
     failure::Failure,
-    format,
+    format, jobs,
     output::Output,
-    register,
+    register, segmentations, slurm,
     table::{Table, pairs},
 };
 use crate::queries::{Training, TrainingDetail};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use std::process::ExitCode;
 use trainmaster_domain::{
     hyperparameters::Hook,
-    id::{DatasetId, ModelId},
+    id::{CrossValidationId, DatasetId, JobId, ModelId, TrainingId},
     run::journal::EvaluatedSite,
 };
 
@@ -63,6 +64,15 @@ pub(super) async fn show(client: &Client, id: &str, output: Output) -> Result<Ex
     }
     if id.starts_with(DatasetId::PREFIX) {
         return register::show_dataset(client, id, output).await;
+    }
+    if TrainingId::is_segmentation(id) {
+        return segmentations::show(client, id, output).await;
+    }
+    if id.starts_with(CrossValidationId::PREFIX) {
+        return cross_validation::show(client, id, output).await;
+    }
+    if id.starts_with(JobId::PREFIX) {
+        return jobs::show(client, id, output).await;
     }
     let detail: TrainingDetail = client.get(&format!("/v1/trainings/{}", encode(id))).await?;
     if output.is_json() {
@@ -200,6 +210,8 @@ fn lines(detail: TrainingDetail) -> Vec<(&'static str, String)> {
                 String::new()
             },
         ),
+        ("on", slurm::placed(detail.placement.as_ref())),
+        ("SLURM job", slurm::in_words(detail.slurm_job.as_ref())),
         ("worker", training.worker_id.unwrap_or_default()),
         (
             "GPU",

@@ -49,7 +49,7 @@ pub(super) async fn run(
         let said = match (answer.events.is_empty(), verb) {
             (true, _) => format!("{id}: nothing to do, it has been asked already"),
             (_, "pause") => format!("{id}: will rest at a checkpoint"),
-            (_, "stop") => format!("{id}: will stop, its autoencoder is kept"),
+            (_, "stop") => format!("{id}: will stop, what it has learnt is kept"),
             (_, "resume") => format!("{id}: will go on"),
             _ => format!("{id}: will be tried again"),
         };

@@ -22,6 +22,7 @@ pub(super) async fn train(
         "dataset": arguments.dataset,
         "encoder_type": arguments.encoder_type,
         "hyperparameters": hyperparameters(&arguments)?,
+        "placement": arguments.placement.body(),
     }));
     let answer: Answer = client
         .post(

@@ -1,7 +1,7 @@
 //! Waiting until a dataset, a model or a training is what it is to become.
 
 use super::{
-    client::{Client, EventStream, encode},
+    client::{Client, EventStream, encode, training_path},
     failure::{Exit, Failure},
     output::Output,
 };
@@ -69,10 +69,11 @@ async fn follow(client: &Client, wanted: Wanted<'_>, output: Output) -> Result<R
     ];
     let mut stream = EventStream::open(client, &filters, None).await?;
     let row_at = async |position: &str| -> Result<Row, Failure> {
-        let (category, id) = (wanted.category, encode(wanted.id));
-        client
-            .get(&format!("/v1/{category}s/{id}?at_least={position}"))
-            .await
+        let path = match wanted.category {
+            "training" => training_path(wanted.id),
+            category => format!("/v1/{category}s/{}", encode(wanted.id)),
+        };
+        client.get(&format!("{path}?at_least={position}")).await
     };
     if let Some(since) = wanted.since {
         row_at(since).await?;

@@ -1,19 +1,20 @@
 //! `watch`: a training as it goes, with a progress bar where there is a terminal.
 
 mod progress;
+mod watched;
 
 use super::{
-    client::{Client, EventStream, encode},
+    client::{Client, EventStream},
     failure::{Exit, Failure},
     format,
     output::Output,
 };
-use crate::queries::TrainingDetail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use progress::Progress;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{process::ExitCode, time::Duration};
 use tokio::time::timeout;
+use watched::Watched;
 
 /// A failed attempt is followed by the next one's announcement in the same moment, if there is a next one.
 const AFTER_FAILURE: Duration = Duration::from_millis(700);
@@ -32,10 +33,9 @@ pub(super) async fn watch(
     ];
     let mut stream = EventStream::open(client, &filters, None).await?;
     if let Some(since) = since {
-        detail(client, id, since).await?;
+        Watched::at(client, id, since).await?;
     }
-    let detail = detail(client, id, stream.position()).await?;
-    let mut progress = Progress::of(&detail);
+    let mut progress = Progress::of(&Watched::at(client, id, stream.position()).await?);
     let view = View::new(output, &progress);
     view.show(&progress)?;
     loop {
@@ -59,22 +59,14 @@ pub(super) async fn watch(
         view.show(&progress)?;
     }
     view.end();
-    let detail = self::detail(client, id, stream.position()).await?;
-    conclude(&detail, output)
-}
-
-async fn detail(client: &Client, id: &str, at_least: &str) -> Result<TrainingDetail, Failure> {
-    client
-        .get(&format!("/v1/trainings/{}?at_least={at_least}", encode(id)))
-        .await
+    conclude(&Watched::at(client, id, stream.position()).await?, output)
 }
 
 /// How it ended, and the exit code of it.
-fn conclude(detail: &TrainingDetail, output: Output) -> Result<ExitCode, Failure> {
-    let training = &detail.training;
+fn conclude(training: &Watched, output: Output) -> Result<ExitCode, Failure> {
     let id = &training.id;
     if output.is_json() {
-        output.json(detail)?;
+        output.json(&training.whole)?;
     }
     let error = || {
         training
@@ -85,7 +77,7 @@ fn conclude(detail: &TrainingDetail, output: Output) -> Result<ExitCode, Failure
     match training.status.as_str() {
         "completed" => {
             if !output.is_json() {
-                let path = detail.result_path.as_deref().unwrap_or("(unknown)");
+                let path = training.result_path.as_deref().unwrap_or("(unknown)");
                 output.line(format!("{id} completed: {path}"));
             }
             Ok(ExitCode::SUCCESS)
@@ -98,7 +90,7 @@ fn conclude(detail: &TrainingDetail, output: Output) -> Result<ExitCode, Failure
             if !output.is_json() {
                 let next = match status {
                     "paused" => format!("; `trainmaster resume {id}` lets it go on"),
-                    _ => detail
+                    _ => training
                         .result_path
                         .as_ref()
                         .map_or_else(String::new, |path| format!(": {path}")),
@@ -140,17 +132,7 @@ impl View {
             return Ok(());
         }
         if self.output.is_json() {
-            return self.output.json(&json!({
-                "status": progress.status,
-                "step": progress.step,
-                "total_steps": progress.total,
-                "tokens_per_second": progress.tokens_per_second,
-                "loss": progress.loss,
-                "sparsity": progress.sparsity,
-                "explained_variance": progress.explained_variance,
-                "dead_neurons": progress.dead,
-                "seconds_left": progress.seconds_left(),
-            }));
+            return self.output.json(&progress.document());
         }
         self.output.remark(format!(
             "{:>width$}/{} {}",
@@ -177,6 +159,32 @@ impl View {
 }
 
 impl Progress {
+    /// As JSON.
+    fn document(&self) -> Value {
+        let mut document = json!({
+            "status": self.status,
+            "step": self.step,
+            "total_steps": self.total,
+            "loss": self.loss,
+            "seconds_left": self.seconds_left(),
+        });
+        let particulars = if self.of_images {
+            json!({ "images_per_second": self.rate, "dice": self.dice })
+        } else {
+            json!({
+                "tokens_per_second": self.rate,
+                "sparsity": self.sparsity,
+                "explained_variance": self.explained_variance,
+                "dead_neurons": self.dead,
+            })
+        };
+        if let (Value::Object(document), Value::Object(particulars)) = (&mut document, particulars)
+        {
+            document.extend(particulars);
+        }
+        document
+    }
+
     /// What is to be said beside the bar.
     fn line(&self) -> String {
         let mut parts = Vec::new();
@@ -185,14 +193,18 @@ impl Progress {
         } else if let Some(asked) = &self.asked {
             parts.push(asked.clone());
         }
-        if let Some(rate) = self.tokens_per_second {
-            parts.push(format!("{} tok/s", format::count(rate)));
+        if let Some(rate) = self.rate {
+            let unit = if self.of_images { "images/s" } else { "tok/s" };
+            parts.push(format!("{} {unit}", format::count(rate)));
         }
         if let Some(loss) = self.loss {
             parts.push(format!("loss {}", format::measure(loss)));
         }
         if let Some(l0) = self.sparsity {
             parts.push(format!("L0 {l0:.1}"));
+        }
+        if let Some(dice) = self.dice {
+            parts.push(format!("Dice {dice:.3}"));
         }
         if let Some(explained) = self.explained_variance {
             parts.push(format!("EV {explained:.3}"));

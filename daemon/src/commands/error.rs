@@ -1,11 +1,12 @@
 //! Why a command is not accepted. Each has a stable code and a sentence that says what to do next.
 
-use super::{GenerationRefusal, InvalidIdempotencyKey, ResolveError, SourceError};
+use super::{GenerationRefusal, ImagesError, InvalidIdempotencyKey, ResolveError, SourceError};
 use crate::log::{Barrier, LogError};
 use trainmaster_domain::{
-    Category, StreamId, dataset::DatasetRefusal, feature::FeatureRefusal,
-    hyperparameters::InvalidHyperparameter, id::InvalidId, job::JobRefusal, kept::KeptRefusal,
-    model::ModelRefusal, training::TrainingRefusal,
+    Category, StreamId, cross_validation::CrossValidationRefusal, dataset::DatasetRefusal,
+    feature::FeatureRefusal, hyperparameters::InvalidHyperparameter, id::InvalidId,
+    job::JobRefusal, kept::KeptRefusal, model::ModelRefusal, slurm::placement::InvalidPlacement,
+    training::TrainingRefusal,
 };
 
 /// Why a command is not accepted.
@@ -42,6 +43,62 @@ pub enum CommandError {
     /// Hyperparameters that cannot be read.
     #[error("hyperparameters: {0}")]
     Hyperparameters(String),
+    /// Settings of a segmentation that cannot be read.
+    #[error("settings: {0}")]
+    Settings(String),
+    /// Images or their labels cannot be used.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// A cluster that the settings do not have.
+    #[error("placement: there is no cluster {given:?}; {}", clusters(known))]
+    UnknownCluster {
+        /// As given.
+        given: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A cluster cannot be asked for that.
+    #[error("placement: {0}")]
+    Placement(#[from] InvalidPlacement),
+    /// The cross-validation refuses.
+    #[error(transparent)]
+    CrossValidation(CrossValidationRefusal),
+    /// The training is of images, and something of an autoencoder is wanted.
+    #[error(
+        "training {0} segments images: it has no autoencoder and no features; `trainmaster predict` uses it"
+    )]
+    OfImages(String),
+    /// The training is of an autoencoder, and images are to be segmented.
+    #[error(
+        "training {0} is of an autoencoder: it segments no images; `trainmaster segmentations` lists those that do"
+    )]
+    NotOfImages(String),
+    /// No model is of that id or name.
+    #[error(
+        "there is no model that segments images of the id or name {given:?}; `trainmaster segmentations` lists what there is"
+    )]
+    NoModelOfImages {
+        /// As given.
+        given: String,
+    },
+    /// Several models are of that name.
+    #[error("{given:?} is the name of several models; say which by its training: {}", trainings.join(", "))]
+    SeveralModels {
+        /// As given.
+        given: String,
+        /// Some of the trainings that they come from.
+        trainings: Vec<String>,
+    },
+    /// There is no network yet.
+    #[error(
+        "training {training} is {status} and has no model yet: wait until it is completed, or stop it to keep what there is"
+    )]
+    NoModel {
+        /// The training.
+        training: String,
+        /// What it is.
+        status: &'static str,
+    },
     /// The layer is not one of the model's.
     #[error("layer {layer} is not one of {model}'s: it has layers 0 to {last}")]
     Layer {
@@ -235,7 +292,22 @@ impl CommandError {
             Self::Hyperparameter(_) | Self::Training(TrainingRefusal::Hyperparameter(_)) => {
                 "invalid_hyperparameter"
             }
-            Self::Hyperparameters(_) => "invalid_hyperparameter",
+            Self::Hyperparameters(_) | Self::Settings(_) => "invalid_hyperparameter",
+            Self::Images(error) => error.code(),
+            Self::UnknownCluster { .. } => "unknown_cluster",
+            Self::Placement(_)
+            | Self::Training(TrainingRefusal::Placement(_))
+            | Self::Job(JobRefusal::Placement(_))
+            | Self::CrossValidation(CrossValidationRefusal::Placement(_)) => "invalid_placement",
+            Self::CrossValidation(CrossValidationRefusal::Setting(_)) => "invalid_hyperparameter",
+            Self::CrossValidation(CrossValidationRefusal::Absent) => "cross_validation_not_found",
+            Self::CrossValidation(CrossValidationRefusal::Exists) => "already_exists",
+            Self::OfImages(_) => "training_of_images",
+            Self::NotOfImages(_) => "training_not_of_images",
+            Self::NoModelOfImages { .. } => "model_not_found",
+            Self::SeveralModels { .. } => "ambiguous_name",
+            Self::NoModel { .. } => "training_without_model",
+            Self::Training(TrainingRefusal::Value { .. }) => "invalid_field",
             Self::Layer { .. } => "layer_out_of_range",
             Self::InError {
                 what: "dataset", ..
@@ -292,6 +364,18 @@ impl CommandError {
             | Self::Source(_)
             | Self::Hyperparameter(_)
             | Self::Hyperparameters(_)
+            | Self::Settings(_)
+            | Self::Images(_)
+            | Self::UnknownCluster { .. }
+            | Self::Placement(_)
+            | Self::OfImages(_)
+            | Self::NotOfImages(_)
+            | Self::NoModelOfImages { .. }
+            | Self::SeveralModels { .. }
+            | Self::CrossValidation(
+                CrossValidationRefusal::Setting(_) | CrossValidationRefusal::Placement(_),
+            )
+            | Self::Job(JobRefusal::Placement(_))
             | Self::Layer { .. }
             | Self::Tokenizer { .. }
             | Self::Dataset(
@@ -305,6 +389,8 @@ impl CommandError {
             | Self::Training(
                 TrainingRefusal::NotAnMlp(_)
                 | TrainingRefusal::Hyperparameter(_)
+                | TrainingRefusal::Placement(_)
+                | TrainingRefusal::Value { .. }
                 | TrainingRefusal::Id(_),
             ) => Kind::Invalid,
             Self::Resolve(error) => error.kind(),
@@ -325,8 +411,11 @@ impl CommandError {
             Self::Job(_) => Kind::Refused,
             Self::Dataset(DatasetRefusal::Absent)
             | Self::Model(ModelRefusal::Absent)
-            | Self::Training(TrainingRefusal::Absent) => Kind::NotFound,
-            Self::InError { .. }
+            | Self::Training(TrainingRefusal::Absent)
+            | Self::CrossValidation(CrossValidationRefusal::Absent) => Kind::NotFound,
+            Self::CrossValidation(CrossValidationRefusal::Exists)
+            | Self::NoModel { .. }
+            | Self::InError { .. }
             | Self::NoResult { .. }
             | Self::DatasetNotReady { .. }
             | Self::Dataset(_)
@@ -364,7 +453,9 @@ impl CommandError {
             Self::Job(JobRefusal::NotAllowed { status, .. }) => Some(status),
             Self::Generation(refusal) => refusal.status(),
             Self::InError { .. } => Some("error"),
-            Self::NoResult { status, .. } | Self::DatasetNotReady { status, .. } => Some(status),
+            Self::NoResult { status, .. }
+            | Self::NoModel { status, .. }
+            | Self::DatasetNotReady { status, .. } => Some(status),
             _ => None,
         }
     }
@@ -382,9 +473,24 @@ impl From<ModelRefusal> for CommandError {
     }
 }
 
+impl From<CrossValidationRefusal> for CommandError {
+    fn from(refusal: CrossValidationRefusal) -> Self {
+        Self::CrossValidation(refusal)
+    }
+}
+
 impl From<TrainingRefusal> for CommandError {
     fn from(refusal: TrainingRefusal) -> Self {
         Self::Training(refusal)
+    }
+}
+
+fn clusters(known: &[String]) -> String {
+    if known.is_empty() {
+        "none is configured: `trainmaster config example` shows how to, or leave the placement out"
+            .to_owned()
+    } else {
+        format!("there are: {}", known.join(", "))
     }
 }
 

@@ -8,7 +8,8 @@ use trainmaster_domain::{
     extraction_template::{DEFAULT_TOP_K_EXAMPLES, ExtractionTemplate, KeptExtractionTemplate},
     hyperparameters::{Hook, HookSite},
     id::{DatasetId, JobId, TrainingId},
-    job::{Extraction, Job, JobCommand, JobWork},
+    job::{Extraction, Job, JobCommand, JobWork, Queued},
+    slurm::Placement,
     training::Training,
 };
 use utoipa::ToSchema;
@@ -55,6 +56,10 @@ pub struct Extract {
     #[serde(default)]
     #[schema(minimum = 0.0, maximum = 1.0)]
     pub minimum_frequency: Option<f64>,
+    /// On which cluster, with which resources; else on the daemon's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::http::schema::Placement>)]
+    pub placement: Option<Placement>,
 }
 
 const ROUTE: &str = "extractions";
@@ -77,7 +82,11 @@ impl Commands {
         {
             return Ok(before);
         }
+        let placement = self.placed(command.placement.clone())?;
         let (training_id, training) = self.resolve::<Training>(&command.training, false).await?;
+        if training.segmentation().is_some() {
+            return Err(CommandError::OfImages(training_id));
+        }
         let (Some(definition), Some(_)) = (training.definition(), training.result()) else {
             return Err(CommandError::NoResult {
                 training: training_id,
@@ -134,7 +143,10 @@ impl Commands {
             first_feature_id,
             latents,
         };
-        let queue = JobCommand::Queue(JobWork::Extraction(extraction).into());
+        let queue = JobCommand::Queue(Queued {
+            work: JobWork::Extraction(extraction),
+            placement,
+        });
         self.execute::<Job>(id.as_str(), queue, caller, ROUTE, Some(&content))
             .await
     }

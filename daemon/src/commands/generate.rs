@@ -12,6 +12,7 @@ use trainmaster_domain::{
     job::{Generation, Job, JobCommand, JobWork, Queued},
     model::{Model, ModelStatus},
     run::spec::Sampling,
+    slurm::Placement,
 };
 use utoipa::ToSchema;
 
@@ -45,6 +46,10 @@ pub struct QueueGeneration {
     /// After which layer they are added; else the features' own, or the preset's.
     #[serde(default)]
     pub layer: Option<u32>,
+    /// On which cluster, with which resources; else on the daemon's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::http::schema::Placement>)]
+    pub placement: Option<Placement>,
 }
 
 /// A feature, by its id or by its latent, and how strongly it steers.
@@ -82,6 +87,7 @@ impl Commands {
         {
             return Ok(before);
         }
+        let placement = self.placed(command.placement.clone())?;
         let steering = self.steering(&command).await?;
         let (model_id, model) = match (&command.model, &steering) {
             (Some(given), _) => self.resolve::<Model>(given, false).await?,
@@ -134,7 +140,7 @@ impl Commands {
             }
         };
         let queue = JobCommand::Queue(Queued {
-            placement: None,
+            placement,
             work: JobWork::Generation(Generation {
                 model_id: ModelId::new(model_id)?,
                 prompt: command.prompt,

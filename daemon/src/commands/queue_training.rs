@@ -3,7 +3,7 @@
 mod hyperparameters;
 mod template;
 
-pub(super) use hyperparameters::complete;
+pub(super) use hyperparameters::{complete, overlaid};
 
 use super::{Accepted, Caller, CommandError, Commands, caller::digest};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use trainmaster_domain::{
     dataset::{Dataset, DatasetStatus},
     id::{DatasetId, ModelId, TrainingId},
     model::{Model, ModelStatus},
+    slurm::Placement,
     training::{self, EncoderType, Training, TrainingCommand},
 };
 use utoipa::ToSchema;
@@ -36,6 +37,10 @@ pub struct QueueTraining {
     #[serde(default)]
     #[schema(value_type = Option<crate::http::schema::Hyperparameters>)]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+    /// On which cluster, with which resources; else on the daemon's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::http::schema::Placement>)]
+    pub placement: Option<Placement>,
 }
 
 pub(super) const fn sparse() -> EncoderType {
@@ -62,6 +67,7 @@ impl Commands {
         {
             return Ok(before);
         }
+        let placement = self.placed(command.placement.clone())?;
         let wanted = self.wanted(&command).await?;
         let hyperparameters = wanted.hyperparameters;
         hyperparameters.validate()?;
@@ -102,7 +108,7 @@ impl Commands {
             });
         }
         let queue = TrainingCommand::Queue(training::QueueTraining {
-            placement: None,
+            placement,
             model_id: ModelId::new(model_id)?,
             dataset_id: DatasetId::new(dataset_id)?,
             encoder_type: wanted.encoder_type,

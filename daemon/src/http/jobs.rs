@@ -3,20 +3,21 @@
 use super::{
     AppState, Problem,
     answer::{Answer, Wait, answer},
-    extract::{Id, NoBody, Parameters, invalid_query},
-    schema::{AtLeast, limit, optional_id},
+    extract::{Id, NoBody, Parameters},
+    schema::{AtLeast, limit, named_position, one_of, optional_id},
+    slurm,
 };
 use crate::{
     commands::Caller,
-    queries::{JobFilter, JobPage},
+    queries::{JobFilter, JobSummary, Page, SlurmJobSummary},
 };
 use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use trainmaster_domain::job;
+use trainmaster_domain::{Category, StreamId, job, slurm::Placement};
 use utoipa::{IntoParams, ToSchema};
 
-const KINDS: &[&str] = &["extraction", "generation"];
+const KINDS: &[&str] = &["extraction", "generation", "prediction"];
 const STATUSES: &[&str] = &["queued", "running", "completed", "failed", "cancelled"];
 
 /// Which jobs.
@@ -24,7 +25,7 @@ const STATUSES: &[&str] = &["queued", "running", "completed", "failed", "cancell
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    /// Only those of this kind: `extraction` or `generation`.
+    /// Only those of this kind: `extraction`, `generation` or `prediction`.
     kind: Option<String>,
     /// Only those in this status.
     status: Option<String>,
@@ -43,7 +44,7 @@ pub(super) struct Asked {
 pub(super) struct Job {
     /// Its id.
     id: String,
-    /// `extraction` or `generation`.
+    /// `extraction`, `generation` or `prediction`.
     kind: &'static str,
     /// `queued`, `running`, `completed`, `failed` or `cancelled`.
     pub(super) status: &'static str,
@@ -69,6 +70,14 @@ pub(super) struct Job {
     /// What an extraction found.
     #[schema(value_type = Option<Object>)]
     extracted: Option<job::FeaturesExtracted>,
+    /// What a prediction found: the `output_dir` that its files are in, and of each image what its `prediction` says.
+    #[schema(value_type = Option<Object>)]
+    predicted: Option<Predicted>,
+    /// On which cluster it is executed, with which resources; null: on the daemon's machine.
+    #[schema(value_type = Option<super::schema::Placement>)]
+    placement: Option<Placement>,
+    /// The SLURM job that it became last.
+    slurm_job: Option<SlurmJobSummary>,
     /// When it was queued.
     created_at: DateTime<Utc>,
     /// When something last happened to it.
@@ -83,11 +92,24 @@ struct Texts {
     steered: Option<trainmaster_domain::run::journal::Completion>,
 }
 
+/// What a prediction found.
+#[derive(Clone, Debug, Serialize)]
+struct Predicted {
+    output_dir: String,
+    prediction: serde_json::Value,
+}
+
 /// A job as its events tell.
 pub(super) async fn look(state: &AppState, id: &str) -> Result<(Job, job::Job), Problem> {
     let job = state.log().load::<job::Job>(id).await?.state;
     let (Some(work), Some(times)) = (job.work(), state.queries().job_times(id).await?) else {
         return Err(Problem::not_found("job", id));
+    };
+    let slurm_job = if job.placement().is_some() {
+        let run = StreamId::new(Category::Job, id);
+        slurm::of_run(state, &run, job.attempts().lease).await?
+    } else {
+        None
     };
     let failure = job.failure();
     let progress = job.progress();
@@ -107,6 +129,12 @@ pub(super) async fn look(state: &AppState, id: &str) -> Result<(Job, job::Job), 
             steered: text.steered.clone(),
         }),
         extracted: job.extracted().cloned(),
+        predicted: job.predicted().map(|predicted| Predicted {
+            output_dir: predicted.output_dir.clone(),
+            prediction: predicted.prediction.clone(),
+        }),
+        placement: job.placement().cloned(),
+        slurm_job,
         created_at: times.created_at,
         updated_at: times.updated_at,
     };
@@ -116,29 +144,18 @@ pub(super) async fn look(state: &AppState, id: &str) -> Result<(Job, job::Job), 
 /// Jobs, the newest first. A page may be short and not be the last; `next` says.
 #[utoipa::path(
     get, path = "/v1/jobs", tag = "jobs", operation_id = "listJobs", params(Asked),
-    responses((status = 200, body = JobPage), (status = "default", body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = Page<JobSummary>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
     Parameters(asked): Parameters<Asked>,
-) -> Result<Json<JobPage>, Problem> {
-    let one_of = |name: &str, given: Option<String>, known: &[&str]| match given {
-        Some(given) if !known.contains(&given.as_str()) => Err(invalid_query(format!(
-            "{name} must be one of {}",
-            known.join(", ")
-        ))),
-        given => Ok(given),
-    };
+) -> Result<Json<Page<JobSummary>>, Problem> {
     let filter = JobFilter {
         kind: one_of("kind", asked.kind, KINDS)?,
         status: one_of("status", asked.status, STATUSES)?,
         training_id: optional_id(asked.training)?,
     };
-    let after = asked
-        .after
-        .map(|text| text.parse())
-        .transpose()
-        .map_err(|error| invalid_query(format!("after: {error}")))?;
+    let after = named_position("after", asked.after)?;
     let limit = limit(asked.limit)?;
     Ok(Json(state.queries().jobs(&filter, after, limit).await?))
 }

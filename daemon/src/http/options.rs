@@ -27,6 +27,10 @@ pub struct HttpOptions {
     pub poll: Duration,
     /// Where texts that come in requests are kept, a directory a dataset; none: such requests are refused.
     pub datasets_directory: Option<PathBuf>,
+    /// Where predictions are written to, a directory a job, unless a request says otherwise; none: each has to.
+    pub predictions_directory: Option<PathBuf>,
+    /// The names of the clusters that runs can be placed on.
+    pub clusters: Vec<String>,
     /// The key that signs the log's head; none: it is not signed.
     pub head_key: Option<PathBuf>,
     /// What is kept how long.
@@ -48,6 +52,8 @@ impl Default for HttpOptions {
             wait: Duration::from_secs(2),
             poll: Duration::from_secs(2),
             datasets_directory: None,
+            predictions_directory: None,
+            clusters: Vec::new(),
             head_key: None,
             retention: Policy::default(),
             archive: None,

@@ -39,14 +39,6 @@ pub(super) struct Checked {
 
 impl List {
     pub(super) fn check(self, statuses: &[&str]) -> Result<Checked, Problem> {
-        if let Some(status) = &self.status
-            && !statuses.contains(&status.as_str())
-        {
-            return Err(invalid_query(format!(
-                "status must be one of {}",
-                statuses.join(", ")
-            )));
-        }
         if let Some(words) = &self.search
             && (words.chars().count() > 1000 || words.contains('\0'))
         {
@@ -56,7 +48,7 @@ impl List {
         }
         Ok(Checked {
             search: self.search.filter(|words| !words.trim().is_empty()),
-            status: self.status,
+            status: one_of("status", self.status, statuses)?,
             after: self
                 .after
                 .map(|text| text.parse())
@@ -85,9 +77,32 @@ impl AtLeast {
 }
 
 pub(super) fn optional_position(text: Option<String>) -> Result<Option<Position>, Problem> {
+    named_position("at_least", text)
+}
+
+/// A position that a query gives under a name.
+pub(super) fn named_position(
+    name: &str,
+    text: Option<String>,
+) -> Result<Option<Position>, Problem> {
     text.map(|text| text.parse())
         .transpose()
-        .map_err(|error| invalid_query(format!("at_least: {error}")))
+        .map_err(|error| invalid_query(format!("{name}: {error}")))
+}
+
+/// One of the words that a query may say.
+pub(super) fn one_of(
+    name: &str,
+    given: Option<String>,
+    known: &[&str],
+) -> Result<Option<String>, Problem> {
+    match given {
+        Some(given) if !known.contains(&given.as_str()) => Err(invalid_query(format!(
+            "{name} must be one of {}",
+            known.join(", ")
+        ))),
+        given => Ok(given),
+    }
 }
 
 pub(super) fn limit(given: Option<u32>) -> Result<u32, Problem> {
@@ -309,4 +324,95 @@ pub struct Sampling {
     /// Of the drawing; the plain and the steered text have the same.
     #[schema(default = 42)]
     seed: Option<u64>,
+}
+
+/// How a network that segments images is trained. The schema alone: the domain reads and checks the values.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
+pub struct SegmentationSettings {
+    /// Classes, the background (0) included; else the largest label and one.
+    #[schema(minimum = 2, maximum = 255)]
+    classes: Option<u32>,
+    /// Steps of batchSize images.
+    #[schema(default = 2_000, minimum = 1)]
+    training_steps: Option<u32>,
+    /// Images (slices of volumes) in a step.
+    #[schema(default = 8, minimum = 1, maximum = 1_024)]
+    batch_size: Option<u32>,
+    /// Height and width, in pixels, of the part of an image that a step sees: a multiple of 2 to the power of depth.
+    #[schema(default = 128, minimum = 16, maximum = 2_048)]
+    patch_size: Option<u32>,
+    /// Channels of the first level of the U-Net; each level below has twice as many.
+    #[schema(default = 16, minimum = 1, maximum = 256)]
+    base_channels: Option<u32>,
+    /// Levels below the first.
+    #[schema(default = 3, minimum = 1, maximum = 6)]
+    depth: Option<u32>,
+    /// Peak learning rate of AdamW.
+    #[schema(default = 0.001, exclusive_minimum = 0.0, maximum = 1.0)]
+    learning_rate: Option<f64>,
+    /// Decoupled weight decay.
+    #[schema(default = 0.01, minimum = 0.0, maximum = 1.0)]
+    weight_decay: Option<f64>,
+    /// Steps over which the learning rate rises linearly from 0; then it falls along a half cosine.
+    #[schema(default = 100)]
+    warmup_steps: Option<u32>,
+    /// Share of the Dice loss in the loss; the rest is cross-entropy.
+    #[schema(default = 0.5, minimum = 0.0, maximum = 1.0)]
+    dice_weight: Option<f64>,
+    /// Whether images are flipped, turned, scaled and changed in brightness, contrast and noise.
+    #[schema(default = true)]
+    augment: Option<bool>,
+    /// Fraction of the images that is held out where there is no cross-validation.
+    #[schema(default = 0.2, minimum = 0.0, maximum = 0.9)]
+    held_out: Option<f64>,
+    /// Seed of initialisation, order, augmentation and held-out images.
+    #[schema(default = 42)]
+    seed: Option<u64>,
+    /// Metrics are recorded every so many steps.
+    #[schema(default = 10, minimum = 1)]
+    log_interval: Option<u32>,
+    /// A checkpoint is saved, and held-out images are measured, every so many steps.
+    #[schema(default = 200, minimum = 1)]
+    checkpoint_interval: Option<u32>,
+}
+
+/// A cluster and what is asked of it. The schema alone: see the domain's type.
+#[derive(ToSchema)]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
+pub struct Placement {
+    /// The cluster, by the name that the settings give it; `slurm`: the only one there is.
+    #[schema(example = "slurm")]
+    cluster: String,
+    /// What is asked for; what is left open is the cluster's, or the template's, to say.
+    resources: Option<SlurmResources>,
+}
+
+/// What a job asks SLURM for: the options of sbatch of the same meaning. The schema alone: see the domain's type.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[allow(dead_code, missing_docs, reason = "read by the schema alone")]
+pub struct SlurmResources {
+    /// Processor cores, which are the run's threads.
+    #[schema(minimum = 1, maximum = 4_096)]
+    cpus: Option<u32>,
+    /// Memory of its node in MiB.
+    #[schema(minimum = 1, maximum = 67_108_864)]
+    memory_mib: Option<u64>,
+    /// GPUs.
+    #[schema(maximum = 64)]
+    gpus: Option<u32>,
+    /// Partitions, separated by commas.
+    partition: Option<String>,
+    /// The account that is charged.
+    account: Option<String>,
+    /// The quality of service.
+    qos: Option<String>,
+    /// The time limit in minutes. What can be gone on with is queued again before it is over.
+    #[schema(minimum = 1, maximum = 525_600)]
+    time_limit_minutes: Option<u32>,
+    /// Tasks of an array that run at the same time, at most.
+    #[schema(minimum = 1, maximum = 10_000)]
+    array_limit: Option<u32>,
 }

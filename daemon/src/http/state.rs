@@ -46,7 +46,9 @@ impl AppState {
             requests: Arc::new(Semaphore::new(options.max_requests)),
             streams: Arc::new(Semaphore::new(options.max_streams)),
             commands: Commands::new(log.clone(), pool.clone())
-                .keeping_texts_in(options.datasets_directory.clone()),
+                .keeping_texts_in(options.datasets_directory.clone())
+                .predicting_into(options.predictions_directory.clone())
+                .placing_on(options.clusters.clone()),
             queries: Queries::new(pool),
             options,
             log,

@@ -5,16 +5,18 @@ use super::{
     answer::{Answer, Wait, answer},
     extract::{Body, Id, NoBody, Parameters},
     schema::{AtLeast, Hyperparameters, List},
+    slurm,
 };
 use crate::{
     commands::{Caller, QueueTraining},
-    queries::{Page, Training, TrainingDetail, TrainingFilter},
+    queries::{Page, TrainingDetail, TrainingFilter},
 };
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
+use trainmaster_domain::{Category, StreamId, id::TrainingId, training::Training};
 use utoipa::IntoParams;
 
-const STATUSES: &[&str] = &[
+pub(super) const STATUSES: &[&str] = &[
     "queued",
     "initializing",
     "training",
@@ -47,12 +49,12 @@ pub(super) struct Asked {
 /// Trainings, the newest first.
 #[utoipa::path(
     get, path = "/v1/trainings", tag = "trainings", operation_id = "listTrainings", params(Asked),
-    responses((status = 200, body = Page<Training>), (status = "default", body = Problem, content_type = "application/problem+json"))
+    responses((status = 200, body = Page<crate::queries::Training>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
     Parameters(asked): Parameters<Asked>,
-) -> Result<Json<Page<Training>>, Problem> {
+) -> Result<Json<Page<crate::queries::Training>>, Problem> {
     let checked = List {
         search: None,
         status: asked.status,
@@ -104,12 +106,32 @@ pub(super) async fn get(
     Parameters(at_least): Parameters<AtLeast>,
 ) -> Result<Json<TrainingDetail>, Problem> {
     state.show_at_least(at_least.position()?).await?;
-    state
-        .queries()
-        .training(&id)
-        .await?
-        .map(Json)
-        .ok_or_else(|| Problem::not_found("training", &id))
+    let found = state.queries().training(&id).await?;
+    let mut detail = found.ok_or_else(|| not_found(&id))?;
+    if detail.placement.is_some() {
+        let training = state.log().load::<Training>(&id).await?.state;
+        let run = StreamId::new(Category::Training, &id);
+        detail.slurm_job = slurm::of_run(&state, &run, training.attempts().lease).await?;
+    }
+    Ok(Json(detail))
+}
+
+/// Where a training is read: those that segment images have a place of their own.
+fn collection(id: &str) -> &'static str {
+    if TrainingId::is_segmentation(id) {
+        "segmentations"
+    } else {
+        "trainings"
+    }
+}
+
+fn not_found(id: &str) -> Problem {
+    if TrainingId::is_segmentation(id) {
+        let detail = format!("training {id} segments images: GET /v1/segmentations/{id} shows it");
+        Problem::new(StatusCode::NOT_FOUND, "training_of_images", detail)
+    } else {
+        Problem::not_found("training", id)
+    }
 }
 
 /// The hyperparameters that a training has when nothing is said of them.
@@ -136,7 +158,7 @@ pub(super) async fn pause(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().pause(&id, &caller).await?;
-    Ok(answer(&state, accepted, wait, "trainings", false).await)
+    Ok(answer(&state, accepted, wait, collection(&id), false).await)
 }
 
 /// Lets a paused training go on from its latest checkpoint.
@@ -154,7 +176,7 @@ pub(super) async fn resume(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().resume(&id, &caller).await?;
-    Ok(answer(&state, accepted, wait, "trainings", false).await)
+    Ok(answer(&state, accepted, wait, collection(&id), false).await)
 }
 
 /// Asks the training to stop for good and keep its autoencoder as it is. It has when its status is `stopped`.
@@ -172,7 +194,7 @@ pub(super) async fn stop(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().stop(&id, &caller).await?;
-    Ok(answer(&state, accepted, wait, "trainings", false).await)
+    Ok(answer(&state, accepted, wait, collection(&id), false).await)
 }
 
 /// Tries a training that failed again, from its latest checkpoint.
@@ -190,7 +212,7 @@ pub(super) async fn retry(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().retry_training(&id, &caller).await?;
-    Ok(answer(&state, accepted, wait, "trainings", false).await)
+    Ok(answer(&state, accepted, wait, collection(&id), false).await)
 }
 
 /// Deletes a training that does not run, with its metrics, checkpoints, autoencoder, features and presets, files included.
@@ -208,5 +230,5 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let wait = wait.duration(&state)?;
     let accepted = state.commands().delete_training(&id, &caller).await?;
-    Ok(answer(&state, accepted, wait, "trainings", false).await)
+    Ok(answer(&state, accepted, wait, collection(&id), false).await)
 }

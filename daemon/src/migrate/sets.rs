@@ -51,6 +51,7 @@ pub(super) const SETS: &[Set] = &[
         7 "0007_deletion",
         8 "0008_segments",
         9 "0009_archive",
+        10 "0010_begun",
     ),
     set!("snapshot":
         1 "0001_states",

@@ -1,23 +1,17 @@
 //! Jobs, as the log tells: they have no table of their own.
 
-use super::{Queries, QueryError, attempt};
+use super::{Page, Pager, Queries, QueryError, attempt, begun};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trainmaster_domain::Position;
 use utoipa::ToSchema;
-
-/// Jobs that are looked at for one page, at most: a filter that lets few pass gives short pages.
-const MOST_LOOKED_AT: usize = 5_000;
-
-/// Jobs that are looked at together.
-const BLOCK: usize = 500;
 
 /// A job in a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, sqlx::FromRow)]
 pub struct JobSummary {
     /// Its id.
     pub id: String,
-    /// `extraction` or `generation`.
+    /// `extraction`, `generation` or `prediction`.
     pub kind: String,
     /// `queued`, `running`, `completed`, `failed` or `cancelled`.
     pub status: String,
@@ -70,16 +64,6 @@ impl JobFilter {
     }
 }
 
-/// Jobs, the newest first. A page may be short, or even empty, and not be the last: `next` says.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct JobPage {
-    /// The jobs.
-    pub items: Vec<JobSummary>,
-    /// Give it as `after` for the next page; null at the end.
-    #[schema(example = "812-33")]
-    pub next: Option<String>,
-}
-
 /// When a job was queued, and when something last happened to it.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct JobTimes {
@@ -99,40 +83,17 @@ impl Queries {
         filter: &JobFilter,
         before: Option<Position>,
         limit: u32,
-    ) -> Result<JobPage, QueryError> {
-        let limit = limit as usize;
-        let mut items = Vec::new();
-        let mut before = before;
-        let mut looked_at = 0;
-        loop {
-            // One more than is wanted, where every job passes.
-            let block = BLOCK.min(limit + 1).max(50);
-            let rows = self.jobs_before(before, block).await?;
-            let is_last = rows.len() < block;
-            for row in rows {
-                if items.len() == limit {
-                    return Ok(JobPage {
-                        items,
-                        next: before.map(|position| position.to_string()),
-                    });
-                }
-                looked_at += 1;
-                before = Some(Position {
-                    transaction: u64::try_from(row.transaction_id).unwrap_or(0),
-                    sequence: row.sequence,
-                });
-                if filter.passes(&row) {
-                    items.push(row);
-                }
-            }
-            if is_last || looked_at >= MOST_LOOKED_AT {
-                let next = if is_last { None } else { before };
-                return Ok(JobPage {
-                    items,
-                    next: next.map(|position| position.to_string()),
-                });
-            }
+    ) -> Result<Page<JobSummary>, QueryError> {
+        let mut pager = Pager::new(before, limit);
+        while let Some((before, most)) = pager.wants() {
+            let rows = self.jobs_before(before, most).await?.into_iter();
+            let rows = rows.map(|row| {
+                let position = begun::position(row.transaction_id, row.sequence);
+                (position, filter.passes(&row).then_some(row))
+            });
+            pager.take(rows.collect());
         }
+        Ok(pager.page())
     }
 
     async fn jobs_before(
@@ -140,11 +101,10 @@ impl Queries {
         before: Option<Position>,
         most: usize,
     ) -> Result<Vec<JobSummary>, QueryError> {
+        let (transaction, sequence) = begun::columns(before);
         sqlx::query_as(include_str!("jobs/list.sql"))
-            .bind(before.map_or(i64::MAX, |position| {
-                i64::try_from(position.transaction).unwrap_or(i64::MAX)
-            }))
-            .bind(before.map_or(i64::MAX, |position| position.sequence))
+            .bind(transaction)
+            .bind(sequence)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await

@@ -1,8 +1,12 @@
 //! Rows of `mistudio.trainings`, and what a person asks of one.
 
-use super::{Checkpoint, Cursor, Evaluation, Page, Queries, QueryError, attempt, page};
+use super::{
+    Checkpoint, Cursor, Evaluation, Page, Queries, QueryError, SlurmJobSummary, attempt, page,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use trainmaster_domain::slurm::Placement;
 use utoipa::ToSchema;
 
 /// A training.
@@ -76,6 +80,13 @@ pub struct TrainingDetail {
     /// The latest evaluations on held-out tokens, the newest first, at most ten.
     #[serde(default)]
     pub evaluations: Vec<Evaluation>,
+    /// On which cluster it is executed, with which resources; null: on the daemon's machine.
+    #[serde(default)]
+    #[schema(value_type = Option<crate::http::schema::Placement>)]
+    pub placement: Option<Placement>,
+    /// The SLURM job that it became last.
+    #[serde(default)]
+    pub slurm_job: Option<SlurmJobSummary>,
 }
 
 /// The last recorded step of a training.
@@ -173,6 +184,13 @@ impl Queries {
             .await
             .map_err(wanted())?
             .unwrap_or((None, None));
+        let placement: Option<Option<Json<Placement>>> = sqlx::query_scalar(
+            "SELECT payload -> 'placement' FROM log.events WHERE category = 'training' AND stream_id = $1 AND version = 1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(wanted())?;
         let evaluations = self.evaluations(id).await?;
         let latest_checkpoint = self.checkpoints(id, None, 1).await?.items.pop();
         Ok(Some(TrainingDetail {
@@ -182,6 +200,8 @@ impl Queries {
             requested,
             result_path,
             evaluations,
+            placement: placement.flatten().map(|Json(placement)| placement),
+            slurm_job: None,
         }))
     }
 }

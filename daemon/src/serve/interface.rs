@@ -40,6 +40,7 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
         max_body_bytes: usize::try_from(settings.http.max_body_bytes).unwrap_or(usize::MAX),
         request_timeout: settings.http.request_timeout_seconds.duration(),
         datasets_directory: Some(settings.state_directory().join("datasets")),
+        predictions_directory: Some(settings.state_directory().join("predictions")),
         head_key: Some(head_key(settings)),
         retention: policy(settings),
         archive: Some(archiver(settings)),

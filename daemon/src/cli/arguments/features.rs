@@ -1,6 +1,6 @@
 //! What can be said about features.
 
-use super::RequestArguments;
+use super::{RequestArguments, placement::PlacementArguments};
 use clap::{ArgGroup, Args, Subcommand};
 use std::path::PathBuf;
 
@@ -36,6 +36,9 @@ pub struct ExtractArguments {
     /// The request.
     #[command(flatten)]
     pub request: RequestArguments,
+    /// Where.
+    #[command(flatten)]
+    pub placement: PlacementArguments,
 }
 
 /// Features.

@@ -1,6 +1,6 @@
 //! Text and jobs.
 
-use super::{PageArguments, RequestArguments};
+use super::{PageArguments, RequestArguments, placement::PlacementArguments};
 use clap::{Args, Subcommand};
 
 /// Text that is wanted.
@@ -50,6 +50,9 @@ pub struct GenerateArguments {
     /// A name for this request: given again, the request is not done again
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Where.
+    #[command(flatten)]
+    pub placement: PlacementArguments,
 }
 
 /// Jobs.
@@ -60,7 +63,7 @@ pub enum JobCommand {
         /// Which rows.
         #[command(flatten)]
         page: PageArguments,
-        /// Only those of this kind: extraction or generation
+        /// Only those of this kind: extraction, generation or prediction
         #[arg(long)]
         kind: Option<String>,
         /// Only those about this training

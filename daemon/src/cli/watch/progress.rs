@@ -1,24 +1,30 @@
 //! How far a training is: its row at first, then event by event.
 
-use crate::{cli::client::StreamEvent, queries::TrainingDetail};
+use super::watched::Watched;
+use crate::cli::{client::StreamEvent, segmentations::dice};
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
 use serde_json::Value;
+use trainmaster_domain::run::journal::SegmentationQuality;
 
 /// How far a training is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Progress {
+    /// Whether it is of images; else of an autoencoder.
+    pub(super) of_images: bool,
     pub(super) status: String,
     /// `pausing` or `stopping`.
     pub(super) asked: Option<String>,
     pub(super) step: u64,
     pub(super) total: u64,
     batch_size: f64,
-    pub(super) tokens_per_second: Option<f64>,
+    /// Tokens, or images, a second.
+    pub(super) rate: Option<f64>,
     pub(super) loss: Option<f64>,
     pub(super) sparsity: Option<f64>,
     pub(super) explained_variance: Option<f64>,
     pub(super) dead: Option<i64>,
+    pub(super) dice: Option<f64>,
     /// Where this run's measuring began. The time that is left follows from the whole run's pace: a single batch may be a
     /// fast or a slow one.
     begun: Option<(u64, DateTime<Utc>)>,
@@ -26,28 +32,24 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn of(detail: &TrainingDetail) -> Self {
-        let training = &detail.training;
-        let latest = detail.latest.as_ref();
+    pub(super) fn of(training: &Watched) -> Self {
         Self {
+            of_images: training.of_images,
             status: training.status.clone(),
-            asked: match detail.requested.as_deref() {
+            asked: match training.requested.as_deref() {
                 Some("pause") => Some("pausing".to_owned()),
                 Some("stop") => Some("stopping".to_owned()),
                 _ => None,
             },
-            step: u64::try_from(training.current_step).unwrap_or(0),
-            total: u64::try_from(training.total_steps).unwrap_or(0),
-            batch_size: training
-                .hyperparameters
-                .get("batchSize")
-                .and_then(Value::as_f64)
-                .unwrap_or(0.0),
-            tokens_per_second: latest.and_then(|latest| latest.tokens_per_second),
-            loss: latest.map(|latest| latest.loss),
-            sparsity: latest.and_then(|latest| latest.sparsity),
-            explained_variance: latest.and_then(|latest| latest.explained_variance),
-            dead: latest.and_then(|latest| latest.dead_neurons.map(i64::from)),
+            step: training.current_step,
+            total: training.total_steps,
+            batch_size: training.batch_size,
+            rate: training.rate,
+            loss: training.loss,
+            sparsity: training.sparsity,
+            explained_variance: training.explained_variance,
+            dead: training.dead,
+            dice: training.dice,
             begun: None,
             pace_steps_per_second: None,
         }
@@ -63,12 +65,13 @@ impl Progress {
                 self.become_("training");
                 (self.begun, self.pace_steps_per_second) = (None, None);
                 self.step = number("at_step").unwrap_or(self.step);
-                return Some(format!(
-                    "step {}: a run of {} latents on {} dimensions begins",
-                    self.step,
-                    number("d_sae").unwrap_or(0),
-                    number("d_in").unwrap_or(0)
-                ));
+                let what = match (number("d_sae"), number("d_in")) {
+                    (Some(latents), Some(width)) => {
+                        format!(" of {latents} latents on {width} dimensions")
+                    }
+                    _ => String::new(),
+                };
+                return Some(format!("step {}: a run{what} begins", self.step));
             }
             "MetricsRecorded" => self.metrics(event.payload.get("metrics")?),
             "CheckpointSaved" => {
@@ -79,6 +82,12 @@ impl Progress {
                 ));
             }
             "TrainingEvaluated" => return evaluated(&event.payload),
+            "SegmentationEvaluated" => {
+                let quality = event.payload.get("quality")?;
+                let quality = SegmentationQuality::deserialize(quality).ok()?;
+                let found = dice(&quality);
+                return Some(format!("step {}: on held-out images {found}", quality.step));
+            }
             "PauseRequested" => self.asked = Some("pausing".to_owned()),
             "StopRequested" => self.asked = Some("stopping".to_owned()),
             "TrainingPaused" => self.rest("paused", number("step")),
@@ -117,11 +126,12 @@ impl Progress {
             .and_then(Value::as_f64)
             .or(self.explained_variance);
         self.dead = last("dead_neurons").and_then(Value::as_i64).or(self.dead);
-        self.tokens_per_second = metrics
+        self.dice = last("dice").and_then(Value::as_f64).or(self.dice);
+        self.rate = metrics
             .get("tokens_per_second")
             .and_then(Value::as_f64)
             .filter(|rate| *rate > 0.0)
-            .or(self.tokens_per_second);
+            .or(self.rate);
         if let Some(now) = last("at").and_then(|at| DateTime::deserialize(at).ok()) {
             let (step, begun) = *self.begun.get_or_insert((self.step, now));
             let seconds = (now - begun).as_seconds_f64();
@@ -138,7 +148,7 @@ impl Progress {
     fn rest(&mut self, status: &str, step: Option<u64>) {
         self.become_(status);
         self.asked = None;
-        self.tokens_per_second = None;
+        self.rate = None;
         self.step = step.unwrap_or(self.step);
     }
 
@@ -157,7 +167,7 @@ impl Progress {
             return None;
         }
         let pace = self.pace_steps_per_second.or_else(|| {
-            let rate = self.tokens_per_second.filter(|rate| *rate > 0.0)?;
+            let rate = self.rate.filter(|rate| *rate > 0.0)?;
             Some(rate / self.batch_size)
         })?;
         Some(self.total.saturating_sub(self.step) as f64 / pace)
@@ -195,16 +205,18 @@ mod tests {
 
     fn queued() -> Progress {
         Progress {
+            of_images: false,
             status: "queued".to_owned(),
             asked: None,
             step: 0,
             total: 1_000,
             batch_size: 256.0,
-            tokens_per_second: None,
+            rate: None,
             loss: None,
             sparsity: None,
             explained_variance: None,
             dead: None,
+            dice: None,
             begun: None,
             pace_steps_per_second: None,
         }
@@ -232,6 +244,38 @@ mod tests {
         );
         assert_eq!(progress.seconds_left(), Some(90.0));
         assert!(progress.line().contains("EV 0.500"), "{}", progress.line());
+    }
+
+    #[test]
+    fn a_training_of_images_tells_what_it_is_worth_on_them() {
+        let mut progress = queued();
+        progress.of_images = true;
+        assert_eq!(
+            progress.apply(&event("TrainingStarted", json!({ "at_step": 20 }))),
+            Some("step 20: a run begins".to_owned())
+        );
+        progress.apply(&event(
+            "MetricsRecorded",
+            json!({ "metrics": {
+                "steps": [30], "loss": [0.5], "dice": [0.25], "tokens_per_second": 2560.0
+            } }),
+        ));
+        assert!(
+            progress
+                .line()
+                .contains("images/s  loss 0.5000  Dice 0.250"),
+            "{}",
+            progress.line()
+        );
+        let quality =
+            json!({ "step": 40, "images": 6, "loss": 0.25, "dice": [0.5, null], "mean_dice": 0.5 });
+        assert_eq!(
+            progress.apply(&event(
+                "SegmentationEvaluated",
+                json!({ "quality": quality })
+            )),
+            Some("step 40: on held-out images Dice 0.500 (0.500, -), loss 0.2500".to_owned())
+        );
     }
 
     #[test]

@@ -104,6 +104,9 @@ impl Commands {
             (None, None) => return Ok(None),
         };
         let (training_id, state) = self.resolve::<Training>(&training, false).await?;
+        if state.segmentation().is_some() {
+            return Err(CommandError::OfImages(training_id));
+        }
         let (Some(definition), Some(_)) = (state.definition(), state.result()) else {
             return Err(GenerationRefusal::NoAutoencoder {
                 training: training_id,

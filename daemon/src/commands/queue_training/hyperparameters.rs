@@ -1,6 +1,7 @@
 //! From the hyperparameters that somebody gives to all of them: the others take those of a template, or their defaults.
 
 use crate::commands::CommandError;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use trainmaster_domain::hyperparameters::Hyperparameters;
 
@@ -10,6 +11,15 @@ pub(in crate::commands) fn complete(
     given: &Map<String, Value>,
 ) -> Result<Hyperparameters, CommandError> {
     let base = base.cloned().unwrap_or_default();
+    overlaid(base, given, CommandError::Hyperparameters)
+}
+
+/// What `base` says, with what is given in place; `complaint` is about one name.
+pub(in crate::commands) fn overlaid<T: Serialize + DeserializeOwned>(
+    base: T,
+    given: &Map<String, Value>,
+    complaint: fn(String) -> CommandError,
+) -> Result<T, CommandError> {
     let mut whole = match serde_json::to_value(&base) {
         Ok(Value::Object(map)) => map,
         Ok(_) => Map::new(),
@@ -21,7 +31,7 @@ pub(in crate::commands) fn complete(
         whole.insert(name.clone(), value.clone());
         complete = serde_json::from_value(Value::Object(whole.clone())).map_err(|error| {
             let name: String = name.chars().take(60).collect();
-            CommandError::Hyperparameters(format!("{name}: {error}"))
+            complaint(format!("{name}: {error}"))
         })?;
     }
     Ok(complete)

@@ -1,0 +1,1 @@
+DROP INDEX log.events_begun;
