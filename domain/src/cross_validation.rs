@@ -10,7 +10,7 @@ use crate::{
     id::{CrossValidationId, InvalidId, TrainingId},
     segmentation::{SegmentationSettings, Split},
     slurm::{Placement, placement::InvalidPlacement},
-    training::{Fold, QueueSegmentation},
+    training::{Fold, QueueSegmentation, check_lengths},
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,14 @@ pub enum CrossValidationRefusal {
     /// The id is taken.
     #[error("there is a cross-validation of that id already")]
     Exists,
+    /// Something of it cannot be recorded.
+    #[error("{name} must be {must}")]
+    Value {
+        /// Its name in JSON.
+        name: &'static str,
+        /// What it must be.
+        must: &'static str,
+    },
     /// A setting is out of range.
     #[error(transparent)]
     Setting(#[from] InvalidHyperparameter),
@@ -171,6 +179,12 @@ impl Aggregate for CrossValidation {
                     return Err(CrossValidationRefusal::Exists);
                 }
                 queued.settings.validate()?;
+                // What no fold could be called is refused before there are folds.
+                if let Err((name, must)) =
+                    check_lengths(&queued.name, &queued.images_path, &queued.labels_path)
+                {
+                    return Err(CrossValidationRefusal::Value { name, must });
+                }
                 if let Some(placement) = &queued.placement {
                     placement.validate()?;
                 }

@@ -15,6 +15,8 @@ pub use event::{
     SegmentationQueued, Started, TrainingEvent,
 };
 
+pub(crate) use transition::check_lengths;
+
 use crate::{
     Aggregate, Category, Event, StreamId,
     attempt::Attempts,

@@ -307,7 +307,8 @@ impl CommandError {
             Self::NoModelOfImages { .. } => "model_not_found",
             Self::SeveralModels { .. } => "ambiguous_name",
             Self::NoModel { .. } => "training_without_model",
-            Self::Training(TrainingRefusal::Value { .. }) => "invalid_field",
+            Self::Training(TrainingRefusal::Value { .. })
+            | Self::CrossValidation(CrossValidationRefusal::Value { .. }) => "invalid_field",
             Self::Layer { .. } => "layer_out_of_range",
             Self::InError {
                 what: "dataset", ..
@@ -373,7 +374,9 @@ impl CommandError {
             | Self::NoModelOfImages { .. }
             | Self::SeveralModels { .. }
             | Self::CrossValidation(
-                CrossValidationRefusal::Setting(_) | CrossValidationRefusal::Placement(_),
+                CrossValidationRefusal::Value { .. }
+                | CrossValidationRefusal::Setting(_)
+                | CrossValidationRefusal::Placement(_),
             )
             | Self::Job(JobRefusal::Placement(_))
             | Self::Layer { .. }

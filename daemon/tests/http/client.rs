@@ -38,6 +38,8 @@ pub async fn serve(interface: &Interface) -> Served {
     let end = CancellationToken::new();
     let options = HttpOptions {
         head_key: Some(interface.directory.path().join("head.key")),
+        predictions_directory: Some(interface.directory.path().join("predictions")),
+        clusters: vec!["campus".to_owned()],
         ..patient()
     };
     let state = AppState::new(

@@ -7,7 +7,10 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 use trainmaster::{
@@ -164,6 +167,19 @@ impl Interface {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("id")
     }
+}
+
+/// Directories `images` and `labels` of so many images below `directory`: by their names and endings alone, for nothing decodes them here.
+pub fn images(directory: &Path, count: usize) -> (String, String) {
+    let make = |name: &str| {
+        let part = directory.join(name);
+        std::fs::create_dir_all(&part).unwrap();
+        for number in 0..count {
+            std::fs::write(part.join(format!("{number}.png")), "x").unwrap();
+        }
+        part.canonicalize().unwrap().to_str().unwrap().to_owned()
+    };
+    (make("images"), make("labels"))
 }
 
 /// Answers that wait for the read model however busy the machine is.

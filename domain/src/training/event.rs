@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 /// What can have happened to a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "payload")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "events are read in pages of a bounded size, and half of them are metrics, which hold more on the heap"
+)]
 pub enum TrainingEvent {
     /// Somebody wants it.
     TrainingQueued(Queued),

@@ -18,3 +18,5 @@ mod retry;
 mod save_checkpoint;
 mod start;
 mod stop;
+
+pub(crate) use queue_segmentation::check_lengths;

@@ -21,10 +21,11 @@ impl Training {
         if let Some(placement) = &queue.placement {
             placement.validate()?;
         }
-        length("name", "1 to 200 characters", &queue.name, LONGEST_NAME)?;
-        let must = "1 to 500 characters";
-        length("imagesPath", must, &queue.images_path, LONGEST_PATH)?;
-        length("labelsPath", must, &queue.labels_path, LONGEST_PATH)?;
+        if let Err((name, must)) =
+            check_lengths(&queue.name, &queue.images_path, &queue.labels_path)
+        {
+            return Err(TrainingRefusal::Value { name, must });
+        }
         Ok(vec![TrainingEvent::SegmentationQueued(Box::new(
             SegmentationQueued {
                 name: queue.name,
@@ -53,14 +54,19 @@ impl Training {
     }
 }
 
-fn length(
-    name: &'static str,
-    must: &'static str,
-    given: &str,
-    most: usize,
-) -> Result<(), TrainingRefusal> {
-    if given.is_empty() || given.chars().count() > most {
-        Err(TrainingRefusal::Value { name, must })
+/// Whether a name and two paths fit wherever they are kept: else which does not, and what it must be.
+pub(crate) fn check_lengths(
+    name: &str,
+    images_path: &str,
+    labels_path: &str,
+) -> Result<(), (&'static str, &'static str)> {
+    let fits = |text: &str, most: usize| !text.is_empty() && text.chars().count() <= most;
+    if !fits(name, LONGEST_NAME) {
+        Err(("name", "1 to 200 characters"))
+    } else if !fits(images_path, LONGEST_PATH) {
+        Err(("imagesPath", "1 to 500 characters"))
+    } else if !fits(labels_path, LONGEST_PATH) {
+        Err(("labelsPath", "1 to 500 characters"))
     } else {
         Ok(())
     }
