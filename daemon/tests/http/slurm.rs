@@ -160,10 +160,10 @@ async fn jobs_are_listed_by_status_cluster_and_run() {
             .collect()
     };
     assert_eq!(list("").await, [second.clone(), first.clone()]);
-    assert_eq!(list("?limit=1").await, [second.clone()]);
-    assert_eq!(list("?status=completed").await, [first.clone()]);
+    assert_eq!(list("?limit=1").await, [second.as_str()]);
+    assert_eq!(list("?status=completed").await, [first.as_str()]);
     assert_eq!(list(&format!("?run={other}")).await, [second]);
-    assert_eq!(list("?cluster=mars").await, [String::new(); 0]);
+    assert!(list("?cluster=mars").await.is_empty());
     for (path, code) in [
         ("/v1/slurm/jobs?status=COMPLETED", "invalid_query"),
         ("/v1/slurm/jobs?after=x", "invalid_query"),
