@@ -67,6 +67,7 @@ pub(super) const SETS: &[Set] = &[
         2 "0002_jobs",
         3 "0003_jobs_listed",
         4 "0004_data_in",
+        5 "0005_clusters",
     ),
     set!("recovery":
         1 "0001_restores",
