@@ -48,13 +48,6 @@ impl Execution {
         }
     }
 
-    /// Its last word has been heard: its end is expected.
-    pub(crate) fn expect_end(&self) {
-        if let Self::Slurm(job) = self {
-            job.expect_end();
-        }
-    }
-
     /// The process, where it is one.
     pub(crate) fn process(&self) -> Option<&ProcessIdentity> {
         match self {

@@ -128,13 +128,6 @@ impl Followed {
     pub(crate) fn cancel(&self) {
         self.slurm.cancel(self.id.clone());
     }
-
-    /// The run has said its last word.
-    pub(crate) fn expect_end(&self) {
-        if let Some(entry) = self.slurm.0.jobs().get(&self.id) {
-            entry.poll.notify_one();
-        }
-    }
 }
 
 impl Slurm {

@@ -554,10 +554,8 @@ impl Supervision {
             self.kill();
         }
         match &self.run.execution {
-            // SLURM ends it by itself, and whoever follows the job sees that.
-            Some(execution) if execution.is_remote() && matches!(ending, Ending::Known) => {
-                execution.expect_end();
-            }
+            // SLURM ends it by itself, and whoever follows the job sees that when the cluster is asked next.
+            Some(execution) if execution.is_remote() && matches!(ending, Ending::Known) => {}
             Some(_) if self.exit.is_none() => self.wait_for_end().await,
             _ => {}
         }
