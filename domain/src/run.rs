@@ -9,6 +9,7 @@
 //!   trainer.log                  standard output and error of the trainer, for people
 //!   checkpoints/<step>-<lease>/  all that an exact continuation needs; announced only once it is durable
 //!   result/                      what the run was for; announced only once it is durable
+//!   slurm-job.<lease>            the SLURM job that has taken the lease, where one executes the run
 //! ```
 //!
 //! The trainer is started as `trainmaster-trainer run <directory> --lease <n>` and leaves when `spec.json` carries another

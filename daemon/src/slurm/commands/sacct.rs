@@ -91,26 +91,31 @@ mod tests {
     use super::*;
     use trainmaster_domain::slurm::SlurmFailure;
 
+    /// As slurm 22.05 with slurmdbd printed it, with another character between columns.
+    const PRINTED: &str = "\
+1|COMPLETED|0:0|1795189078|1795189079|None|/state/slurm/a b
+2|FAILED|7:0|1795189078|1795189079|None|/state/slurm/c
+5|CANCELLED by 0|0:0|1795189078|1795189080|None|/state/slurm/d
+3_1|COMPLETED|0:0|1795189078|1795189079|None|/state/slurm/e
+4|RUNNING|0:0|1795189084|Unknown|BeginTime|/state/slurm/f
+";
+
     #[test]
     fn what_sacct_prints_is_read() {
-        let line = [
-            "4_2",
-            "CANCELLED by 1000",
-            "0:15",
-            "1795185048",
-            "1795185108",
-            "None",
-            "/state/slurm/a b",
-        ]
-        .join(&BETWEEN.to_string());
-        let job = parse(&line).unwrap();
-        assert_eq!(job.sbatch_id, "4_2");
-        assert_eq!(job.seen.state, SlurmState::Failed(SlurmFailure::Cancelled));
-        assert_eq!(job.seen.raw, "CANCELLED by 1000");
-        assert_eq!(job.seen.exit_code.as_deref(), Some("0:15"));
-        assert_eq!(job.seen.restarts, None);
-        assert!(job.seen.ended_at.is_some());
-        assert_eq!(job.directory, Path::new("/state/slurm/a b"));
+        let printed = PRINTED.replace('|', &BETWEEN.to_string());
+        let jobs: Vec<Queued> = printed.lines().map(|line| parse(line).unwrap()).collect();
+        let ids: Vec<&str> = jobs.iter().map(|job| job.sbatch_id.as_str()).collect();
+        assert_eq!(ids, ["1", "2", "5", "3_1", "4"]);
+        assert_eq!(jobs[0].directory, Path::new("/state/slurm/a b"));
+        let of = |job: &Queued| (job.seen.state.clone(), job.seen.exit_code.clone());
+        let failed = SlurmState::Failed(SlurmFailure::Failed);
+        assert_eq!(of(&jobs[1]), (failed, Some("7:0".to_owned())));
+        let cancelled = SlurmState::Failed(SlurmFailure::Cancelled);
+        assert_eq!(of(&jobs[2]), (cancelled, Some("0:0".to_owned())));
+        assert_eq!(jobs[2].seen.raw, "CANCELLED by 0");
+        assert!(jobs.iter().all(|job| job.seen.started_at.is_some()));
+        assert_eq!(of(&jobs[4]), (SlurmState::Running, None));
+        assert_eq!(jobs[4].seen.ended_at, None);
         for line in ["", "Slurm accounting storage is disabled", "JobID|State"] {
             assert!(parse(line).is_none());
         }
