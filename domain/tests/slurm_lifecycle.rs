@@ -108,6 +108,29 @@ fn a_job_that_was_cancelled_while_it_waited_has_not_begun() {
 }
 
 #[test]
+fn a_job_that_is_cleared_away_to_be_put_back_is_put_back_once() {
+    let mut job = running();
+    // With the time at which it is to begin again.
+    let mut clearing = seen(SlurmState::Completing);
+    (clearing.started_at, clearing.restarts) = (Some(at(12)), 1);
+    assert_eq!(
+        act(&mut job, SlurmJobCommand::Observe(clearing.clone())),
+        ["SlurmJobRequeued"]
+    );
+    assert!(act(&mut job, SlurmJobCommand::Observe(clearing)).is_empty());
+    let mut back = seen(SlurmState::Pending);
+    (back.started_at, back.restarts) = (Some(at(12)), 1);
+    assert!(act(&mut job, SlurmJobCommand::Observe(back)).is_empty());
+    assert_eq!((job.status(), job.restarts()), (SlurmJobStatus::Pending, 1));
+    let mut again = seen(SlurmState::Running);
+    (again.started_at, again.restarts) = (Some(at(12)), 1);
+    assert_eq!(
+        act(&mut job, SlurmJobCommand::Observe(again)),
+        ["SlurmJobStarted"]
+    );
+}
+
+#[test]
 fn a_job_that_is_put_back_waits_again_and_goes_on_under_another_lease() {
     let mut job = running();
     let mut back = seen(SlurmState::Pending);
@@ -176,9 +199,11 @@ fn the_states_are_those_of_the_specification() {
     for name in ["PENDING", "CONFIGURING"] {
         assert_eq!(SlurmState::parse(name), SlurmState::Pending);
     }
-    for name in ["RUNNING", "COMPLETING", "SUSPENDED"] {
+    for name in ["RUNNING", "SUSPENDED"] {
         assert_eq!(SlurmState::parse(name), SlurmState::Running);
     }
+    // Running, unless it was put back.
+    assert_eq!(SlurmState::parse("COMPLETING"), SlurmState::Completing);
     assert_eq!(SlurmState::parse("COMPLETED"), SlurmState::Completed);
     for name in [
         "FAILED",

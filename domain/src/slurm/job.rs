@@ -260,17 +260,20 @@ impl SlurmJob {
         let has_started = self.status == SlurmJobStatus::Running && !back;
         let running = seen.state == Some(SlurmState::Running);
         let started_at = seen.started_at.or_else(|| running.then_some(seen.now));
+        // While a job that was put back is cleared away, its start is when it ended, or when it is to begin again.
+        let first_turn = restarts == 0;
         if let Some(at) = started_at.filter(|_| !has_started)
             && (matches!(
                 seen.state,
                 Some(SlurmState::Running | SlurmState::Completed)
-            ) || (matches!(seen.state, Some(SlurmState::Failed(_)))
-                && seen.ended_at.is_some_and(|end| end > at)))
+            ) || (seen.state == Some(SlurmState::Completing) && first_turn)
+                || (matches!(seen.state, Some(SlurmState::Failed(_)))
+                    && seen.ended_at.is_some_and(|end| end > at)))
         {
             events.push(SlurmJobEvent::SlurmJobStarted(Started { at, restarts }));
         }
         match seen.state {
-            Some(SlurmState::Pending | SlurmState::Running) => {}
+            Some(SlurmState::Pending | SlurmState::Running | SlurmState::Completing) => {}
             Some(SlurmState::Unknown(state)) => {
                 if self.seen_state.as_ref() != Some(&state) {
                     events.push(SlurmJobEvent::SlurmStateSeen(StateSeen { state }));

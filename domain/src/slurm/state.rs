@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 pub enum SlurmState {
     /// It waits, for the first time or again.
     Pending,
-    /// It has its nodes; what it leaves behind is being cleared away included.
+    /// It has its nodes.
     Running,
+    /// What it leaves behind on its nodes is being cleared away, before it ends or waits again: not yet told which.
+    Completing,
     /// It ended with exit status 0.
     Completed,
     /// It ended otherwise.
@@ -88,7 +90,7 @@ const GOING_ON: [(&str, SlurmState); 18] = [
     ("SPECIAL_EXIT", SlurmState::Pending),
     ("RESV_DEL_HOLD", SlurmState::Pending),
     ("RUNNING", SlurmState::Running),
-    ("COMPLETING", SlurmState::Running),
+    ("COMPLETING", SlurmState::Completing),
     ("SUSPENDED", SlurmState::Running),
     ("STOPPED", SlurmState::Running),
     ("SIGNALING", SlurmState::Running),
@@ -140,7 +142,7 @@ const MOST_KEPT: usize = 100;
 mod tests {
     use super::*;
     use SlurmFailure as F;
-    use SlurmState::{Completed, Failed, Pending, Running, Unknown};
+    use SlurmState::{Completed, Completing, Failed, Pending, Running, Unknown};
     use proptest::prelude::*;
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
             ("SPECIAL_EXIT", Pending),
             ("RESV_DEL_HOLD", Pending),
             ("RUNNING", Running),
-            ("COMPLETING", Running),
+            ("COMPLETING", Completing),
             ("SUSPENDED", Running),
             ("STOPPED", Running),
             ("SIGNALING", Running),
@@ -183,7 +185,7 @@ mod tests {
             ("CANCELLED+", Failed(F::Cancelled)),
             ("OUT_OF_ME+", Failed(F::OutOfMemory)),
             ("CONFIGURI+", Pending),
-            ("COMPLETI+", Running),
+            ("COMPLETI+", Completing),
             ("COMPLE+", Unknown("COMPLE+".to_owned())),
             ("COMPLETED+", Completed),
             ("completed", Unknown("completed".to_owned())),
