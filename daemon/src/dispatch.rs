@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     /// The clusters; none: everything runs on this machine.
     pub(crate) slurm: Option<Slurm>,
     pub(crate) runs: Runs,
+    /// Held by whoever gathers the folds of an array: each has a task of its own, and they come at once.
+    gathering: tokio::sync::Mutex<()>,
     pub(crate) tracker: TaskTracker,
     /// Runs are handed over, nothing new is begun.
     pub(crate) shutdown: CancellationToken,
@@ -138,6 +140,7 @@ impl Dispatch {
             }),
             slots: Slots::new(options.devices.clone(), Arc::clone(&may_start)),
             runs: Runs::default(),
+            gathering: tokio::sync::Mutex::default(),
             tracker: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             may_start,

@@ -83,6 +83,10 @@ impl Dispatcher {
             .as_ref()
             .and_then(|slurm| slurm.cluster(&placement.cluster).ok())
             .map_or(1, |cluster| cluster.most_jobs as usize);
+        let gathering = match &plan.fold {
+            Some(_) => Some(self.gathering.lock().await),
+            None => None,
+        };
         let siblings = self.siblings(stream, &plan).await?;
         let goes_on = match &self.slurm {
             Some(slurm) => slurm.can_go_on(stream).await?,
@@ -135,6 +139,7 @@ impl Dispatcher {
                 slot,
             });
         }
+        drop(gathering);
         if members.is_empty() {
             return Ok(if full {
                 Dispatched::NoSlot
