@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod fire;
 pub mod history;
+pub mod images;
 pub mod lab;
 pub mod postgres;
 pub mod slurm;

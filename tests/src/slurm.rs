@@ -12,8 +12,12 @@
 
 mod cluster;
 mod jobs;
+mod lab;
+mod ledger;
 mod wrappers;
 
 pub use cluster::Cluster;
 pub use jobs::Job;
+pub use lab::{PicJob, SlurmLab};
+pub use ledger::Told;
 pub use wrappers::{Mischief, PROGRAMS, Wrappers};
