@@ -2,72 +2,43 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "support/story.rs"]
+mod story;
 #[path = "support/tables.rs"]
 mod tables;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
-use sqlx::PgPool;
-use trainmaster_domain::{Category, Event, Metadata, Position, RecordedEvent, StreamId};
-use trainmaster_projections::{ApplyError, Serials};
-use trainmaster_tests::postgres::TestDatabase;
+use std::ops::{Deref, DerefMut};
+use story::Story;
+use trainmaster_domain::Category;
+use trainmaster_projections::ApplyError;
 
-/// Tells events one by one, a second apart, and what each changed.
-struct Story {
-    pool: PgPool,
-    serials: Serials,
-    told: i64,
+/// A story of the studio's.
+struct Studio(Story);
+
+impl Deref for Studio {
+    type Target = Story;
+    fn deref(&self) -> &Story {
+        &self.0
+    }
 }
 
-impl Story {
+impl DerefMut for Studio {
+    fn deref_mut(&mut self) -> &mut Story {
+        &mut self.0
+    }
+}
+
+impl Studio {
     async fn begin() -> Self {
-        let pool = TestDatabase::new().await.pool().await;
-        tables::create(&pool, tables::MISTUDIO, "mistudio").await;
-        Self {
-            pool,
-            serials: Serials::default(),
-            told: 0,
-        }
+        Self(Story::begin(tables::MISTUDIO).await)
     }
 
-    fn clock(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000 + self.told, 250_001_000).unwrap()
-    }
-
-    /// When the last event was recorded, as a row shows it.
+    /// When the last event was recorded, as a column with a zone shows it.
     fn now(&self) -> Value {
         let text = self.clock().to_rfc3339_opts(SecondsFormat::Micros, false);
         json!(text)
-    }
-
-    async fn apply(
-        &mut self,
-        category: Category,
-        id: &str,
-        event: Value,
-    ) -> Result<(), ApplyError> {
-        self.told += 1;
-        let event_type = event["type"].as_str().unwrap().to_owned();
-        let event = Event::from_stored(category, &event_type, 1, event["payload"].clone()).unwrap();
-        let recorded = RecordedEvent {
-            position: Position {
-                transaction: 700 + self.told.unsigned_abs(),
-                sequence: self.told,
-            },
-            stream: StreamId::new(category, id),
-            version: 1,
-            event,
-            metadata: Metadata::default(),
-            recorded_at: self.clock(),
-        };
-        tables::apply(
-            &self.pool,
-            tables::MISTUDIO,
-            "mistudio",
-            &mut self.serials,
-            &[recorded],
-        )
-        .await
     }
 
     /// Applies an event and says which columns of its row changed to what; but `updated_at`, which must be the event's time.
@@ -83,16 +54,16 @@ impl Story {
                 panic!("no row a {category}")
             }
         };
-        let before = self.row(table, id).await;
+        let before = self.row_of(table, id).await;
         self.apply(category, id, event).await.unwrap();
-        let mut after = self.row(table, id).await;
+        let mut after = self.row_of(table, id).await;
         assert_eq!(after["updated_at"], self.now());
         after.remove("updated_at");
         after.retain(|column, value| before.get(column) != Some(value));
         Value::Object(after)
     }
 
-    async fn row(&self, table: &str, id: &str) -> Map<String, Value> {
+    async fn row_of(&self, table: &str, id: &str) -> Map<String, Value> {
         let rows = tables::rows(&self.pool, tables::MISTUDIO, "mistudio", table).await;
         let row = rows.into_iter().find(|row| row["id"] == id);
         row.and_then(|row| row.as_object().cloned())
@@ -211,7 +182,7 @@ fn retried(automatic: bool) -> Value {
 
 #[tokio::test]
 async fn a_dataset_from_registered_to_ready() {
-    let mut story = Story::begin().await;
+    let mut story = Studio::begin().await;
     let row = story.dataset(dataset_registered()).await;
     assert_eq!(
         row,
@@ -260,7 +231,7 @@ async fn a_dataset_from_registered_to_ready() {
 
 #[tokio::test]
 async fn a_dataset_that_fails_says_why_until_it_is_tried_again_from_the_stage_that_failed() {
-    let mut story = Story::begin().await;
+    let mut story = Studio::begin().await;
     story.dataset(dataset_registered()).await;
     let downloaded = json!({"file_path": "/srv/books", "size_bytes": 1});
     story.dataset(event("DatasetDownloaded", downloaded)).await;
@@ -287,7 +258,7 @@ async fn a_dataset_that_fails_says_why_until_it_is_tried_again_from_the_stage_th
 
 #[tokio::test]
 async fn a_model_from_registered_to_ready_by_way_of_an_error() {
-    let mut story = Story::begin().await;
+    let mut story = Studio::begin().await;
     let row = story.model(model_registered()).await;
     assert_eq!(
         row,
@@ -330,7 +301,7 @@ async fn a_model_from_registered_to_ready_by_way_of_an_error() {
 
 #[tokio::test]
 async fn a_training_from_queued_to_completed() {
-    let mut story = Story::begin().await;
+    let mut story = Studio::begin().await;
     story.dataset(dataset_registered()).await;
     story.model(model_registered()).await;
     let row = story.training(queued()).await;
@@ -393,7 +364,7 @@ async fn a_training_from_queued_to_completed() {
 
 #[tokio::test]
 async fn a_pause_rests_at_the_checkpoint_and_going_on_from_there_voids_what_was_recorded_past_it() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     story.training(training_claimed()).await;
     story.training(started(0)).await;
     story.training(metrics(&[1, 2])).await;
@@ -437,7 +408,7 @@ async fn a_pause_rests_at_the_checkpoint_and_going_on_from_there_voids_what_was_
 
 #[tokio::test]
 async fn a_lost_run_is_blamed_until_the_next_attempt_trains() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     story.training(training_claimed()).await;
     story.training(started(0)).await;
     story.training(metrics(&[1])).await;
@@ -467,7 +438,7 @@ async fn a_lost_run_is_blamed_until_the_next_attempt_trains() {
 
 #[tokio::test]
 async fn a_failed_training_keeps_its_reason_until_a_person_retries() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     story.training(training_claimed()).await;
     assert_eq!(
         story.training(event("TrainingFailed", failed())).await,
@@ -490,7 +461,7 @@ async fn a_failed_training_keeps_its_reason_until_a_person_retries() {
 
 #[tokio::test]
 async fn a_training_that_is_stopped_ends_where_its_result_was_made() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     story.training(training_claimed()).await;
     story.training(started(0)).await;
     story.training(metrics(&[1, 2, 3])).await;
@@ -507,7 +478,7 @@ async fn a_training_that_is_stopped_ends_where_its_result_was_made() {
 
 #[tokio::test]
 async fn text_that_a_column_cannot_hold_is_cut_and_stops_nothing() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     let mut claimed = claimed(None);
     claimed["worker_id"] = json!("é".repeat(300));
     let changed = story.training(event("TrainingClaimed", claimed)).await;
@@ -520,7 +491,7 @@ async fn text_that_a_column_cannot_hold_is_cut_and_stops_nothing() {
 
 #[tokio::test]
 async fn an_event_about_what_was_never_registered_is_refused() {
-    let mut story = Story::begin().await;
+    let mut story = Studio::begin().await;
     for (category, id, event) in [
         (Category::Dataset, "ds_2", event("DatasetFailed", failed())),
         (Category::Model, "m_2", event("ModelFailed", failed())),
@@ -542,7 +513,7 @@ fn template(hyperparameters: Value) -> Value {
 
 #[tokio::test]
 async fn templates_are_rows_as_long_as_they_are_kept() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     let hyperparameters =
         serde_json::to_value(trainmaster_domain::hyperparameters::Hyperparameters::default())
             .unwrap();
@@ -614,13 +585,13 @@ async fn templates_are_rows_as_long_as_they_are_kept() {
             .apply(category, id, event(kind, json!({})))
             .await
             .unwrap();
-        assert!(story.row(table, id).await.is_empty(), "{table}");
+        assert!(story.row_of(table, id).await.is_empty(), "{table}");
     }
 }
 
 #[tokio::test]
 async fn a_preset_is_a_row_of_its_training() {
-    let mut story = Story::with_training().await;
+    let mut story = Studio::with_training().await;
     let features = json!([{"feature_id": 17_042, "coefficient": 2.5}]);
     let preset = |training: &str| json!({"training_id": training, "name": "rain", "features": features, "intervention_layer": 5});
     let row = story
@@ -641,11 +612,21 @@ async fn a_preset_is_a_row_of_its_training() {
         .apply(Category::Preset, "preset_2", orphan)
         .await
         .unwrap();
-    assert!(story.row("steering_presets", "preset_2").await.is_empty());
+    assert!(
+        story
+            .row_of("steering_presets", "preset_2")
+            .await
+            .is_empty()
+    );
     let gone = event("PresetDeleted", json!({}));
     story
         .apply(Category::Preset, "preset_1", gone)
         .await
         .unwrap();
-    assert!(story.row("steering_presets", "preset_1").await.is_empty());
+    assert!(
+        story
+            .row_of("steering_presets", "preset_1")
+            .await
+            .is_empty()
+    );
 }
