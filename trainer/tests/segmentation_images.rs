@@ -1,10 +1,12 @@
-//! Image files as nibabel and Pillow read them (`ops/make-reference-images`).
+//! Image files as nibabel and Pillow read them (`ops/make-reference-images`), and real ones (`ops/setup-images`).
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use trainmaster_trainer::segmentation::image::{ImageReader, Role, stem};
+use trainmaster_trainer::segmentation::listing::pairs;
 use trainmaster_trainer::segmentation::nifti::NiftiReader;
+use trainmaster_trainer::segmentation::slices::Slices;
 use trainmaster_trainer::tensor_file::TensorFile;
 
 fn directory() -> PathBuf {
@@ -99,4 +101,56 @@ fn whole(path: &Path) -> Vec<u8> {
         .read_to_end(&mut inside)
         .unwrap();
     inside
+}
+
+#[test]
+fn real_images_are_read_with_their_labels() {
+    let Some(images) = std::env::var_os("TRAINMASTER_IMAGES") else {
+        eprintln!(
+            "skipped: TRAINMASTER_IMAGES is not set to the directory that ops/setup-images prints"
+        );
+        return;
+    };
+    for (name, files, slices, size, classes) in [
+        ("nuclei", 16, 1, (128, 128), 2),
+        ("brain", 12, 8, (197, 233), 3),
+    ] {
+        let directory = Path::new(&images).join(name);
+        let found = pairs(&directory.join("images"), &directory.join("labels")).unwrap();
+        assert_eq!(found.len(), files);
+        let scratch = tempfile::tempdir().unwrap();
+        let mut tick = |_| std::ops::ControlFlow::Continue(());
+        let all = Slices::read(&found, None, scratch.path(), &mut tick).unwrap();
+        assert_eq!((all.classes, all.channels), (classes, 1));
+        let mut counts = vec![0; classes as usize];
+        for file in 0..files {
+            assert_eq!(all.count(file), slices);
+            let (mut sum, mut squares, mut pixels) = (0.0, 0.0, 0.0);
+            for z in 0..slices {
+                let slice = all.slice(file, z).unwrap();
+                assert_eq!((slice.width, slice.height), size);
+                for value in slice.image.iter().map(|value| f64::from(*value)) {
+                    sum += value;
+                    squares += value * value;
+                    pixels += 1.0;
+                }
+                for class in slice.labels {
+                    counts[usize::from(class)] += 1;
+                }
+            }
+            assert!((sum / pixels).abs() < 1e-4 && (squares / pixels - 1.0).abs() < 1e-4);
+        }
+        // Each class is a good part, and the background the largest.
+        let total: usize = counts.iter().sum();
+        assert!(
+            counts.iter().all(|count| 20 * count > total),
+            "{name}: {counts:?}"
+        );
+        assert!(
+            counts.iter().all(|count| *count <= counts[0]),
+            "{name}: {counts:?}"
+        );
+        // The file of slices has no name.
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
 }

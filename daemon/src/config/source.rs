@@ -19,7 +19,7 @@ const PREFIX: &str = "TRAINMASTER_";
 /// Names the configuration file.
 const FILE_VARIABLE: &str = "TRAINMASTER_CONFIG";
 /// Those of the command line and of the scripts in ops/.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 10] = [
     "TRAINMASTER_STATE_DIR",
     "TRAINMASTER_SOCKET",
     "TRAINMASTER_URL",
@@ -29,6 +29,7 @@ const OTHER_VARIABLES: [&str; 9] = [
     "TRAINMASTER_DEMO",
     "TRAINMASTER_SMOLLM2",
     "TRAINMASTER_BOOKS",
+    "TRAINMASTER_IMAGES",
 ];
 
 /// What the settings are read from.
