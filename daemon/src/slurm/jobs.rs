@@ -27,7 +27,9 @@ use tracing::{debug, info, warn};
 use trainmaster_domain::{
     Lease, Metadata, StreamId,
     attempt::LossReason,
-    slurm::{Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus, id},
+    slurm::{
+        Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus, SlurmState, id,
+    },
 };
 
 /// Calls of `sbatch` at the same time, at most: the controller takes them one after the other, and each is a process here.
@@ -481,6 +483,12 @@ impl Entered {
         let job = slurm.0.log.load::<SlurmJob>(id).await?.state;
         let seen = match known {
             Known::NotYet => return Ok(false),
+            // It has ended or was put back, which the next answer tells.
+            Known::Seen(seen)
+                if seen.raw.starts_with(CLEARING) && job.status() == SlurmJobStatus::Pending =>
+            {
+                return Ok(false);
+            }
             Known::Seen(seen) => Some(seen),
             Known::Gone => None,
         };
@@ -567,12 +575,22 @@ impl Entered {
     }
 }
 
+/// What a job that is being cleared away from its node is about to be: one that was put back waits, and of any other it is not known yet.
+const CLEARING: &str = "COMPLETING";
+
 fn observation(seen: &Watched, job: &SlurmJob, now: chrono::DateTime<chrono::Utc>) -> Observation {
+    let restarts = seen.restarts.unwrap_or_else(|| job.restarts());
     Observation {
-        state: Some(seen.state.clone()),
+        state: Some(
+            if seen.raw.starts_with(CLEARING) && restarts > job.restarts() {
+                SlurmState::Pending
+            } else {
+                seen.state.clone()
+            },
+        ),
         started_at: seen.started_at,
         ended_at: seen.ended_at,
-        restarts: seen.restarts.unwrap_or_else(|| job.restarts()),
+        restarts,
         reason: seen.reason.clone(),
         exit_code: seen.exit_code.clone(),
         proven: false,
