@@ -9,7 +9,8 @@ cluster=$(mktemp -d "${TMPDIR:-/tmp}/trainmaster-slurm.XXXXXX")
 
 start_cluster() {
     say "starting a SLURM of four nodes in $cluster"
-    "$here/slurm/private-cluster" start "$cluster"
+    # Each job at the node that has the least to do.
+    "$here/slurm/private-cluster" start "$cluster" SelectTypeParameters=CR_Core,CR_LLN
     export SLURM_CONF=$cluster/slurm.conf
     # Somebody is watching.
     export TRAINMASTER_SLURM__POLL_INTERVAL_SECONDS=2 TRAINMASTER_SLURM__LOOK_INTERVAL_SECONDS=1
@@ -59,8 +60,8 @@ complete_cross_validation() {
 # train_folds IMAGES: answers in $cross_validation.
 train_folds() {
     cross_validation=$(trainmaster segment --images "$1/brain/images" --labels "$1/brain/labels" --name brain --folds 3 \
-        --on slurm --cpus 1 --steps 60 --batch-size 4 --patch-size 64 --base-channels 8 --depth 2 --set warmupSteps=10 \
-        --set logInterval=5 --checkpoint-interval 30 --json | json 'it["id"]')
+        --on slurm --cpus 1 --steps 150 --batch-size 4 --patch-size 64 --base-channels 8 --depth 2 --set warmupSteps=10 \
+        --set logInterval=5 --checkpoint-interval 50 --json | json 'it["id"]')
     say "three folds are one array of jobs: $cross_validation"
     until [[ $(squeue --noheader --states=running | wc -l) -ge 3 ]]; do sleep 0.5; done
     sinfo --Node --partition=main >&2
@@ -71,9 +72,11 @@ train_folds() {
 # predict_one IMAGES: by the model of the first fold.
 predict_one() {
     local training
-    training=$(trainmaster cross-validation "$cross_validation" --json | json 'it["folds"][0]["training_id"]')
+    training=$(trainmaster cross-validation "$cross_validation" --json | json 'it["trainings"][0]["id"]')
     say "segmenting a part of the brain by the model of the first fold, on the cluster"
     follow predict "$training" "$1/brain/images/slices-084.nii.gz" --labels "$1/brain/labels/slices-084.nii.gz" --on slurm --wait
+    # What SLURM says of the end of a job comes with the next question.
+    until [[ $(trainmaster slurm --json | json "len([j for j in it['jobs'] if j['status'] in ('pending', 'running')])") == 0 ]]; do sleep 0.5; done
 }
 
 show_folds_page() {

@@ -94,9 +94,9 @@ async fn the_daemon_is_killed_around_sbatch_and_each_job_is_submitted_once() {
             .lab
             .wait_for_status("trainings", &id, &["completed"])
             .await;
-        let claims = slurm.lab.history(&id).await;
-        let claims = claims.iter().filter(|e| e.event_type == "TrainingClaimed");
-        assert_eq!(claims.count(), 1, "{:#?}", slurm.lab.history(&id).await);
+        // A plug that is pulled after the claim and before the intent costs a lease, and nothing more.
+        let jobs = slurm.told().await.into_iter().filter(|one| one.run == id);
+        assert_eq!(jobs.count(), 1, "{}", slurm.histories(&id).await);
     }
     slurm.assert_each_submitted_once().await;
     assert_eq!(slurm.told().await.len() as u64, rounds);
