@@ -158,7 +158,7 @@ section! {
         /// A running job whose heartbeat has not been seen for this time is taken for dead. Shared file systems show it late.
         heartbeat_timeout_seconds: Seconds = Seconds::new(180);
         /// A job is told so long before its time limit, to write a checkpoint and ask for another turn; SLURM may tell it up to a minute earlier.
-        /// 0 to 65535.
+        /// Of a short limit, a third at most. 0 to 65535.
         signal_before_end_seconds: u32 = 120;
         /// A job that has been put back into the queue waits on its node this long for the daemon to hand it the run again.
         handover_timeout_seconds: Seconds = Seconds::new(600);

@@ -13,6 +13,14 @@ use trainmaster::{
 use trainmaster_domain::slurm::SlurmResources;
 
 async fn submit(cluster: &Cluster, directory: &Path) -> Result<String, SlurmError> {
+    submit_for(cluster, directory, 90).await
+}
+
+async fn submit_for(
+    cluster: &Cluster,
+    directory: &Path,
+    time_limit_minutes: u32,
+) -> Result<String, SlurmError> {
     let script = directory.join("script.sh");
     fs::write(&script, "#!/bin/sh\n").unwrap();
     let lock = File::create(directory.join("lock")).unwrap();
@@ -24,7 +32,7 @@ async fn submit(cluster: &Cluster, directory: &Path) -> Result<String, SlurmErro
         partition: Some("gpu,long".to_owned()),
         account: Some("lab".to_owned()),
         qos: Some("high".to_owned()),
-        time_limit_minutes: Some(90),
+        time_limit_minutes: Some(time_limit_minutes),
         array_limit: Some(2),
     };
     let submit = Submit {
@@ -86,9 +94,15 @@ async fn sbatch_gets_every_resource_as_an_option_and_little_of_the_environment()
     names.sort_unstable();
     assert_eq!(names, ["LC_ALL", "PATH"]);
 
+    // A short turn is not spent on its end.
+    let another = tempfile::tempdir().unwrap();
+    submit_for(&cluster, another.path(), 3).await.unwrap();
+    let given = fs::read_to_string(programs.path().join("sbatch.arguments")).unwrap();
+    assert!(given.contains("--signal=B:USR1@60\n"), "{given}");
+
     // The same submission again is the same job.
     assert_eq!(submit(&cluster, folder.path()).await.unwrap(), "77");
-    assert_eq!(programs.calls("sbatch"), 1);
+    assert_eq!(programs.calls("sbatch"), 2);
 }
 
 #[tokio::test]

@@ -96,7 +96,6 @@ impl<'a, L: Learner> Course<'a, L> {
     /// # Errors
     /// [`RunError`]: the run ends without a result.
     pub(super) fn go_on(mut self) -> Result<(), RunError> {
-        self.run.life.saves();
         loop {
             match self.run.life.next() {
                 Next::GoOn if self.step < self.plan.steps => self.step()?,
@@ -151,6 +150,8 @@ impl<'a, L: Learner> Course<'a, L> {
             Err(error) => return Err(error),
         };
         self.run.life.progress();
+        // A turn is not given up before it has got anywhere.
+        self.run.life.saves();
         self.step = next;
         self.collector.push(stepped.row, stepped.samples);
         self.last = Some((next, stepped));

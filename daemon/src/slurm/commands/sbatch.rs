@@ -34,7 +34,7 @@ pub struct Submit<'a> {
     pub resources: &'a SlurmResources,
     /// The indexes of an array's tasks; none: no array.
     pub array: Option<&'a [u32]>,
-    /// How long before the time limit the script gets SIGUSR1.
+    /// How long before the time limit the script gets SIGUSR1; of a short limit, a third at most.
     pub signal_before_end: Duration,
     /// Held by `sbatch` until it ends, whatever becomes of the daemon: the lock of the submission directory.
     pub lock: &'a File,
@@ -132,7 +132,7 @@ fn arguments(submit: &Submit<'_>) -> Vec<OsString> {
     option("chdir", submit.directory.into());
     option("output", submit.output.into());
     option("open-mode", "append".into());
-    let before = submit.signal_before_end.as_secs().min(65_535);
+    let before = signal_before_end(submit);
     option("signal", format!("B:USR1@{before}").into());
     // A run is one process on one node.
     option("nodes", "1".into());
@@ -158,6 +158,13 @@ fn arguments(submit: &Submit<'_>) -> Vec<OsString> {
     }
     arguments.push(submit.script.into());
     arguments
+}
+
+/// In seconds. A short turn is for work, too: at most a third of it is left for what comes after the signal.
+fn signal_before_end(submit: &Submit<'_>) -> u64 {
+    let minutes = submit.resources.time_limit_minutes;
+    let turn = minutes.map_or(u64::MAX, |minutes| u64::from(minutes) * 60);
+    submit.signal_before_end.as_secs().min(turn / 3).min(65_535)
 }
 
 /// Indexes as `--array` takes them: `0-4,7`.
