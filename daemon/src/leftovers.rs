@@ -31,6 +31,8 @@ const AGAIN: Duration = Duration::from_secs(10);
 pub struct Leftovers {
     log: Log,
     state_directory: PathBuf,
+    /// Where models are, each in a folder of its training's id, if not in the state directory.
+    models: Option<PathBuf>,
 }
 
 /// What became of it.
@@ -66,7 +68,15 @@ impl Leftovers {
         Self {
             log,
             state_directory,
+            models: None,
         }
+    }
+
+    /// Models of trainings are in folders of their ids in this directory, too.
+    #[must_use]
+    pub fn and_models_in(mut self, directory: Option<PathBuf>) -> Self {
+        self.models = directory;
+        self
     }
 
     /// Cleans at once, after each deletion, and again when something could not go, until `shutdown`.
@@ -118,10 +128,34 @@ impl Leftovers {
                     self.remove(folder.join(id), is_over, &mut cleaned).await;
                 }
                 if category.is_none() {
-                    for (id, is_over) in self.extractions(names).await? {
+                    for (id, is_over) in self.jobs_of_deleted(names).await? {
                         self.remove(folder.join(id), is_over, &mut cleaned).await;
                     }
                 }
+            }
+        }
+        if let Some(models) = &self.models {
+            for names in list(models).await?.chunks(PAGE) {
+                for (id, is_over) in self.deleted(names, Some("training")).await? {
+                    self.remove(models.join(id), is_over, &mut cleaned).await;
+                }
+            }
+        }
+        let predictions = self.state_directory.join("predictions");
+        for names in list(&predictions).await?.chunks(PAGE) {
+            let mut unneeded = self.jobs_of_deleted(names).await?;
+            unneeded.extend(self.cancelled(names).await?);
+            unneeded.sort_unstable();
+            unneeded.dedup();
+            for (id, is_over) in unneeded {
+                self.remove(predictions.join(id), is_over, &mut cleaned)
+                    .await;
+            }
+        }
+        let submissions = self.state_directory.join("slurm");
+        for names in list(&submissions).await?.chunks(PAGE) {
+            for id in self.submissions(names).await? {
+                self.remove(submissions.join(id), true, &mut cleaned).await;
             }
         }
         let runs = self.state_directory.join("runs");
@@ -157,8 +191,31 @@ impl Leftovers {
         .await
     }
 
-    /// Those of the ids that are extractions of a deleted training, and whether their last run is over.
-    async fn extractions(&self, ids: &[String]) -> Result<Vec<(String, bool)>, sqlx::Error> {
+    /// Those of the submissions whose SLURM jobs have all ended, and whose runs are gone: trainings that have been deleted, and jobs that are
+    /// done or were cancelled, or whose training has been deleted.
+    async fn submissions(&self, ids: &[String]) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(include_str!("leftovers/submissions.sql"))
+            .bind(ids)
+            .fetch_all(self.log.pool())
+            .await
+    }
+
+    /// Those of the ids that are jobs that were cancelled, and whether their last run is over.
+    async fn cancelled(&self, ids: &[String]) -> Result<Vec<(String, bool)>, sqlx::Error> {
+        sqlx::query_as(
+            "SELECT e.stream_id,
+                    NOT EXISTS (SELECT FROM dispatch.runs r
+                                 WHERE r.category = 'job' AND r.id = e.stream_id AND r.ended_at IS NULL)
+               FROM log.events e
+              WHERE e.category = 'job' AND e.type = 'JobCancelled' AND e.stream_id = ANY ($1)",
+        )
+        .bind(ids)
+        .fetch_all(self.log.pool())
+        .await
+    }
+
+    /// Those of the ids that are jobs of a deleted training, and whether their last run is over.
+    async fn jobs_of_deleted(&self, ids: &[String]) -> Result<Vec<(String, bool)>, sqlx::Error> {
         sqlx::query_as(
             "SELECT e.stream_id,
                     NOT EXISTS (SELECT FROM dispatch.runs r

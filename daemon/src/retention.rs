@@ -1,13 +1,17 @@
 //! Retention: what has grown old goes, as events. A plan says what would go; running it puts one command for each to the training
 //! concerned, which may refuse: the plan is made of the read model, and the training knows better.
 
+mod checkpoints_of_images;
 mod plan;
 mod policy;
 
 pub use plan::{Item, Plan, What};
 pub use policy::Policy;
 
-use crate::log::{ExecuteError, Log, LogError};
+use crate::{
+    log::{ExecuteError, Log, LogError},
+    queries::QueryError,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -45,6 +49,9 @@ pub enum RetentionError {
     /// The read model cannot be read.
     #[error("cannot look for what has grown old")]
     ReadModel(#[source] sqlx::Error),
+    /// What is not in it cannot be read.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// The log does not work.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -290,7 +290,8 @@ fn components(
         ));
     }
     {
-        let leftovers = Leftovers::new(log.clone(), state.path().to_owned());
+        let leftovers = Leftovers::new(log.clone(), state.path().to_owned())
+            .and_models_in(settings.slurm.models_base_path.clone());
         let shutdown = finish.clone();
         components.spawn(async move {
             leftovers.run(shutdown).await;

@@ -47,7 +47,9 @@ pub enum StateDirectoryError {
 /// lock                 held by the one daemon that works here
 /// postgres/            the cluster of the embedded Postgres
 /// run/                 sockets
+/// predictions/<id>/    what a prediction wrote, unless somebody named another directory
 /// runs/<id>/           one training each
+/// slurm/<id>/          what one sbatch submitted
 /// datasets/<id>/       tokenised datasets
 /// ```
 #[derive(Clone, Debug)]

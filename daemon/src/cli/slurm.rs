@@ -49,7 +49,11 @@ async fn list(
         );
     }
     for cluster in &clusters {
-        output.line(format!("cluster {}", cluster.name));
+        let answer = match &cluster.problem {
+            None => "answers".to_owned(),
+            Some(problem) => format!("does not answer: {}", problem.replace('\n', " ")),
+        };
+        output.line(format!("cluster {} {answer}", cluster.name));
     }
     let mut table = Table::new(&[
         "SLURM",

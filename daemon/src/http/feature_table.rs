@@ -62,7 +62,7 @@ type Piece = Result<Bytes, io::Error>;
 )]
 pub(super) async fn export(State(state): State<AppState>, Id(id): Id) -> Result<Response, Problem> {
     if !state.queries().has_training(&id).await? {
-        return Err(Problem::not_found("training", &id));
+        return Err(Problem::no_training(&id));
     }
     let permit = state.stream_permit()?;
     let queries = state.queries().clone();

@@ -131,7 +131,7 @@ pub(super) async fn list(
         .features(&id, &filter, after.as_ref(), limit)
         .await?;
     if page.items.is_empty() && !state.queries().has_training(&id).await? {
-        return Err(Problem::not_found("training", &id));
+        return Err(Problem::no_training(&id));
     }
     Ok(Json(page))
 }

@@ -61,7 +61,7 @@ pub(super) async fn list(
     state.show_at_least(at_least).await?;
     let items = state.queries().metrics(&id, range).await?;
     if items.is_empty() && !state.queries().has_training(&id).await? {
-        return Err(Problem::not_found("training", &id));
+        return Err(Problem::no_training(&id));
     }
     Ok(Json(Metrics { items }))
 }

@@ -1,6 +1,6 @@
 //! How the HTTP interface behaves.
 
-use crate::{archive::ArchiverOptions, retention::Policy};
+use crate::{archive::ArchiverOptions, retention::Policy, slurm::Clusters};
 use sha2::{Digest, Sha256};
 use std::{path::PathBuf, time::Duration};
 
@@ -29,8 +29,8 @@ pub struct HttpOptions {
     pub datasets_directory: Option<PathBuf>,
     /// Where predictions are written to, a directory a job, unless a request says otherwise; none: each has to.
     pub predictions_directory: Option<PathBuf>,
-    /// The names of the clusters that runs can be placed on.
-    pub clusters: Vec<String>,
+    /// The clusters that runs can be placed on.
+    pub clusters: Clusters,
     /// The key that signs the log's head; none: it is not signed.
     pub head_key: Option<PathBuf>,
     /// What is kept how long.
@@ -53,7 +53,7 @@ impl Default for HttpOptions {
             poll: Duration::from_secs(2),
             datasets_directory: None,
             predictions_directory: None,
-            clusters: Vec::new(),
+            clusters: Clusters::default(),
             head_key: None,
             retention: Policy::default(),
             archive: None,

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use trainmaster_domain::id::TrainingId;
 use utoipa::ToSchema;
 
 /// What went wrong.
@@ -71,6 +72,16 @@ impl Problem {
                 what.replace('_', "-")
             ),
         )
+    }
+
+    /// There is no such training, or none that the tables of autoencoders know.
+    pub(super) fn no_training(id: &str) -> Self {
+        if TrainingId::is_segmentation(id) {
+            let detail =
+                format!("training {id} segments images: GET /v1/segmentations/{id} shows it");
+            return Self::new(StatusCode::NOT_FOUND, "training_of_images", detail);
+        }
+        Self::not_found("training", id)
     }
 
     /// The daemon ends before it could answer.

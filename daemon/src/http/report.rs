@@ -30,7 +30,7 @@ pub(super) async fn get(
     state.show_at_least(at_least.position()?).await?;
     let report = report::gather(state.queries(), &id)
         .await?
-        .ok_or_else(|| Problem::not_found("training", &id))?;
+        .ok_or_else(|| Problem::no_training(&id))?;
     let page = report::page(&report).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], Html(page)).into_response())
 }

@@ -3,12 +3,16 @@
 use super::{
     AppState, Problem,
     extract::{Id, Parameters},
+    problem::chain,
     schema::{limit, named_position, one_of, optional_id},
 };
 use crate::queries::{First, Page, Pager, SlurmJobSummary};
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 use trainmaster_domain::{
     Lease, StreamId,
     slurm::{SlurmJob, id::slurm_job},
@@ -23,6 +27,9 @@ const STATUSES: &[&str] = &[
     "completed",
     "failed",
 ];
+
+/// A cluster that takes longer does not answer, as far as people are concerned.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Attempts of a run, the newest, among which its SLURM job is looked for: SLURM may have put a job back so often.
 const MOST_REQUEUES: u64 = 100;
@@ -44,6 +51,10 @@ pub struct SlurmJobDetail {
 pub struct Cluster {
     /// Its name: `--on`, and `cluster` of a placement.
     pub name: String,
+    /// Whether its controller answers.
+    pub answers: bool,
+    /// Why not, and what was asked.
+    pub problem: Option<String>,
 }
 
 /// Those of the ids that are SLURM jobs.
@@ -77,8 +88,7 @@ pub(super) async fn of_runs(
     let ids: Vec<Vec<String>> = runs.iter().map(attempts).collect();
     let newest: Vec<String> = {
         let times = state.queries().slurm_times(&ids.concat()).await?;
-        let known: std::collections::HashSet<&str> =
-            times.iter().map(|times| times.id.as_str()).collect();
+        let known: HashSet<&str> = times.iter().map(|times| times.id.as_str()).collect();
         ids.iter()
             .map(|ids| ids.iter().find(|id| known.contains(id.as_str())).cloned())
             .map(Option::unwrap_or_default)
@@ -98,14 +108,29 @@ pub(super) async fn of_run(
     Ok(jobs.pop().flatten())
 }
 
-/// The clusters that runs can be placed on.
+/// The clusters that runs can be placed on. Each is asked whether it answers, all at once.
 #[utoipa::path(
     get, path = "/v1/slurm/clusters", tag = "slurm", operation_id = "listClusters",
     responses((status = 200, body = Vec<Cluster>), (status = "default", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn clusters(State(state): State<AppState>) -> Json<Vec<Cluster>> {
-    let names = state.options().clusters.iter();
-    Json(names.map(|name| Cluster { name: name.clone() }).collect())
+    let asked = state.options().clusters.all().map(|cluster| async move {
+        let answer = tokio::time::timeout(ANSWER_LIMIT, cluster.ping()).await;
+        let problem = match answer {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(_) => Some(format!(
+                "it does not answer within {} seconds",
+                ANSWER_LIMIT.as_secs()
+            )),
+        };
+        Cluster {
+            name: cluster.name.clone(),
+            answers: problem.is_none(),
+            problem,
+        }
+    });
+    Json(futures::future::join_all(asked).await)
 }
 
 /// Which SLURM jobs.

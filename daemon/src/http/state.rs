@@ -48,7 +48,7 @@ impl AppState {
             commands: Commands::new(log.clone(), pool.clone())
                 .keeping_texts_in(options.datasets_directory.clone())
                 .predicting_into(options.predictions_directory.clone())
-                .placing_on(options.clusters.clone()),
+                .placing_on(options.clusters.names()),
             queries: Queries::new(pool),
             options,
             log,

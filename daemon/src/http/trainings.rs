@@ -11,7 +11,7 @@ use crate::{
     commands::{Caller, QueueTraining},
     queries::{Page, TrainingDetail, TrainingFilter},
 };
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
 use trainmaster_domain::{Category, StreamId, id::TrainingId, training::Training};
 use utoipa::IntoParams;
@@ -107,7 +107,7 @@ pub(super) async fn get(
 ) -> Result<Json<TrainingDetail>, Problem> {
     state.show_at_least(at_least.position()?).await?;
     let found = state.queries().training(&id).await?;
-    let mut detail = found.ok_or_else(|| not_found(&id))?;
+    let mut detail = found.ok_or_else(|| Problem::no_training(&id))?;
     if detail.placement.is_some() {
         let training = state.log().load::<Training>(&id).await?.state;
         let run = StreamId::new(Category::Training, &id);
@@ -122,15 +122,6 @@ fn collection(id: &str) -> &'static str {
         "segmentations"
     } else {
         "trainings"
-    }
-}
-
-fn not_found(id: &str) -> Problem {
-    if TrainingId::is_segmentation(id) {
-        let detail = format!("training {id} segments images: GET /v1/segmentations/{id} shows it");
-        Problem::new(StatusCode::NOT_FOUND, "training_of_images", detail)
-    } else {
-        Problem::not_found("training", id)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Page, Queries, QueryError, attempt, page};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// A checkpoint of a training.
@@ -51,5 +52,27 @@ impl Queries {
         .await
         .map_err(attempt(format!("the checkpoints of training {training_id}")))?;
         Ok(page(rows, limit, |row| row.step.to_string()))
+    }
+
+    /// When the checkpoints of a training were announced, by their ids, as far as the database holds it.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn checkpoint_times(
+        &self,
+        training_id: &str,
+    ) -> Result<HashMap<String, DateTime<Utc>>, QueryError> {
+        let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT payload ->> 'checkpoint_id', recorded_at
+               FROM log.events
+              WHERE category = 'training' AND stream_id = $1 AND type = 'CheckpointSaved'",
+        )
+        .bind(training_id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(attempt(format!(
+            "the checkpoints of training {training_id}"
+        )))?;
+        Ok(rows.into_iter().collect())
     }
 }

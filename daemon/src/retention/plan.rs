@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 
 /// The most of each kind that one plan lists, the oldest trainings first; what is left comes with the next.
-const MOST: i64 = 10_000;
+pub(super) const MOST: i64 = 10_000;
 
 /// What would go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -99,6 +99,7 @@ impl Retention {
     pub async fn plan_at(&self, now: DateTime<Utc>) -> Result<Plan, RetentionError> {
         let mut items = self.old_metrics(now).await?;
         items.extend(self.old_checkpoints(now).await?);
+        items.extend(self.old_checkpoints_of_images(now).await?);
         items.extend(self.weak_activations().await?);
         Ok(Plan {
             at: now,

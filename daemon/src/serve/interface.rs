@@ -41,10 +41,7 @@ pub(super) fn options(settings: &Settings) -> HttpOptions {
         max_body_bytes: usize::try_from(settings.http.max_body_bytes).unwrap_or(usize::MAX),
         request_timeout: settings.http.request_timeout_seconds.duration(),
         datasets_directory: Some(settings.state_directory().join("datasets")),
-        clusters: Clusters::of(settings, &super::options::trainer(settings))
-            .all()
-            .map(|cluster| cluster.name.clone())
-            .collect(),
+        clusters: Clusters::of(settings, &super::options::trainer(settings)),
         predictions_directory: Some(settings.state_directory().join("predictions")),
         head_key: Some(head_key(settings)),
         retention: policy(settings),

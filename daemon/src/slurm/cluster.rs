@@ -119,6 +119,17 @@ pub struct Clusters {
     by_name: BTreeMap<String, Arc<Cluster>>,
 }
 
+impl FromIterator<Cluster> for Clusters {
+    fn from_iter<I: IntoIterator<Item = Cluster>>(clusters: I) -> Self {
+        let by_name = clusters
+            .into_iter()
+            .map(|cluster| (cluster.name.clone(), Arc::new(cluster)));
+        Self {
+            by_name: by_name.collect(),
+        }
+    }
+}
+
 impl Clusters {
     /// Those of the settings. Where none is configured, but `$SLURM_CONF` is set or `sbatch` is in `$PATH`, there is one called
     /// `default`. `trainer` is this machine's.
@@ -165,6 +176,12 @@ impl Clusters {
             name: name.to_owned(),
             known: self.by_name.keys().cloned().collect(),
         })
+    }
+
+    /// Their names, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.by_name.keys().cloned().collect()
     }
 
     /// All of them, by name.

@@ -1,6 +1,6 @@
 //! The command line, as a program, against the interface on a socket.
 
-use crate::fixture::{Interface, patient, tiny_llama};
+use crate::fixture::{Interface, clusters, patient, tiny_llama};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -39,7 +39,7 @@ pub async fn serve(interface: &Interface) -> Served {
     let options = HttpOptions {
         head_key: Some(interface.directory.path().join("head.key")),
         predictions_directory: Some(interface.directory.path().join("predictions")),
-        clusters: vec!["campus".to_owned()],
+        clusters: clusters(&["campus"]),
         ..patient()
     };
     let state = AppState::new(

@@ -14,10 +14,12 @@ use std::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 use trainmaster::{
+    config::{ClusterSettings, SlurmSettings},
     http::{self, AppState, HttpOptions},
     log::Log,
     migrate,
     projector::{Projector, ProjectorOptions},
+    slurm::{Cluster, Clusters},
 };
 use trainmaster_tests::postgres::TestDatabase;
 
@@ -167,6 +169,19 @@ impl Interface {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("id")
     }
+}
+
+/// Clusters of these names, none of which is there.
+pub fn clusters(names: &[&str]) -> Clusters {
+    let cluster = |name: &&str| {
+        let settings = ClusterSettings {
+            programs: Some("/nonexistent".into()),
+            ..ClusterSettings::default()
+        };
+        let slurm = SlurmSettings::default();
+        Cluster::new(name, &settings, &slurm, Path::new("trainer"), |_| None)
+    };
+    names.iter().map(cluster).collect()
 }
 
 /// Directories `images` and `labels` of so many images below `directory`: by their names and endings alone, for nothing decodes them here.

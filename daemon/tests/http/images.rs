@@ -1,24 +1,30 @@
 //! Segmentations, cross-validations and predictions: asked for, read, refused.
 
-use crate::fixture::{Answer, Interface, images, patient};
+use crate::fixture::{Answer, Interface, clusters, images, patient};
 use axum::http::StatusCode;
-use chrono::Utc;
+use chrono::{Months, Utc};
 use serde_json::{Value, json};
-use trainmaster::http::HttpOptions;
+use std::path::Path;
+use trainmaster::{
+    http::HttpOptions,
+    leftovers::Leftovers,
+    retention::{Policy, Retention, What},
+};
 use trainmaster_domain::{
-    Aggregate, Lease, Metadata,
+    Aggregate, Category, Lease, Metadata, StreamId,
     attempt::{Claim, Report, RetryPolicy},
     cross_validation::{CrossValidation, CrossValidationCommand},
     id::{CrossValidationId, TrainingId},
     run::journal::{self, JournalRecord, Record, SegmentationQuality},
+    slurm::SlurmState,
     training::{Training, TrainingCommand},
 };
 
 /// An interface that knows these clusters.
-pub async fn with_clusters(clusters: &[&str]) -> Interface {
+pub async fn with_clusters(names: &[&str]) -> Interface {
     let predictions = std::env::temp_dir().join("predictions");
     Interface::with(HttpOptions {
-        clusters: clusters.iter().map(|name| (*name).to_owned()).collect(),
+        clusters: clusters(names),
         predictions_directory: Some(predictions),
         ..patient()
     })
@@ -57,20 +63,29 @@ pub fn claim() -> Claim {
 /// What a training's run says, line by line, under a lease.
 pub async fn run(interface: &Interface, id: &str, lease: u64, records: Vec<Record>) {
     for (seq, record) in (1..).zip(records) {
-        let line = JournalRecord {
-            seq,
-            lease: Lease(lease),
-            at: Utc::now(),
-            record,
-        };
-        let report = Report {
-            line,
-            now: Utc::now(),
-            policy: RetryPolicy::default(),
-        };
-        let command = TrainingCommand::Report(Box::new(report));
-        tell::<Training>(interface, id, command).await;
+        says(interface, id, Lease(lease), seq, record).await;
     }
+}
+
+/// A further line of the first lease.
+async fn run_on(interface: &Interface, id: &str, seq: u64, record: Record) {
+    says(interface, id, Lease(1), seq, record).await;
+}
+
+async fn says(interface: &Interface, id: &str, lease: Lease, seq: u64, record: Record) {
+    let line = JournalRecord {
+        seq,
+        lease,
+        at: Utc::now(),
+        record,
+    };
+    let report = Report {
+        line,
+        now: Utc::now(),
+        policy: RetryPolicy::default(),
+    };
+    let command = TrainingCommand::Report(Box::new(report));
+    tell::<Training>(interface, id, command).await;
 }
 
 fn quality(dice: &[Option<f64>], mean: f64) -> SegmentationQuality {
@@ -85,7 +100,7 @@ fn quality(dice: &[Option<f64>], mean: f64) -> SegmentationQuality {
 
 fn finished(path: &str) -> journal::Finished {
     journal::Finished {
-        step: 10,
+        step: if path.starts_with("/runs/x") { 10 } else { 80 },
         path: path.into(),
         sha256: "ab".repeat(32),
     }
@@ -557,4 +572,158 @@ async fn what_cannot_be_predicted_says_why() {
     });
     let answer = interface.post("/v1/generations", body).await;
     is_refused(&answer, "training_of_images", "features");
+}
+
+/// A checkpoint that a run says.
+fn checkpoint(root: &Path, id: &str, step: u64, loss: f64) -> Record {
+    Record::CheckpointSaved(journal::CheckpointSaved {
+        step,
+        loss: Some(loss),
+        sparsity: None,
+        path: format!("{}/runs/{id}/checkpoints/{step}-1", root.display()),
+        file_size_bytes: 1_000,
+        sha256: "ab".repeat(32),
+    })
+}
+
+#[tokio::test]
+async fn checkpoints_are_listed_and_grow_old_and_what_is_deleted_leaves_nothing() {
+    let interface = with_clusters(&["campus"]).await;
+    let state = tempfile::tempdir().unwrap();
+    let root = state.path().canonicalize().unwrap();
+    let (images, labels) = images(interface.directory.path(), 1);
+    let id = queued(
+        &interface,
+        json!({
+            "images": images, "labels": labels, "settings": { "trainingSteps": 100 },
+            "placement": { "cluster": "campus" },
+        }),
+    )
+    .await;
+    tell::<Training>(&interface, &id, TrainingCommand::Claim(claim())).await;
+    let mut records = vec![started()];
+    for n in 1..=8_u64 {
+        let metrics = journal::MetricsBatch {
+            steps: vec![n * 10],
+            loss: vec![1.0],
+            sparsity: vec![],
+            reconstruction_error: vec![],
+            dead_neurons: vec![],
+            explained_variance: vec![],
+            dice: vec![0.5],
+            learning_rate: vec![0.001],
+            at: vec![Utc::now()],
+            tokens_per_second: 12.0,
+        };
+        records.push(Record::Metrics(metrics));
+        let loss = if n == 2 { 0.25 } else { 1.0 + n as f64 };
+        records.push(checkpoint(&root, &id, n * 10, loss));
+        std::fs::create_dir_all(root.join(format!("runs/{id}/checkpoints/{}-1", n * 10))).unwrap();
+    }
+    run(&interface, &id, 1, records).await;
+    let shown = interface.get(&format!("/v1/segmentations/{id}")).await.body;
+    assert_eq!(shown["latest"]["dice"], 0.5, "{shown}");
+    assert_eq!(shown["latest"]["images_per_second"], 12.0);
+    assert_eq!(shown["progress"], 80.0);
+
+    let page = interface
+        .get(&format!("/v1/trainings/{id}/checkpoints?limit=5"))
+        .await
+        .body;
+    let steps = |page: &Value| -> Vec<i64> {
+        let items = page["items"].as_array().unwrap_or_else(|| panic!("{page}"));
+        items
+            .iter()
+            .map(|it| it["step"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(steps(&page), [80, 70, 60, 50, 40]);
+    assert_eq!(page["next"], "40");
+    let page = interface
+        .get(&format!("/v1/trainings/{id}/checkpoints?after=40"))
+        .await
+        .body;
+    assert_eq!(
+        (steps(&page), &page["next"]),
+        (vec![30, 20, 10], &Value::Null)
+    );
+
+    let retention = Retention::new(interface.log.clone(), Policy::default());
+    let planned = |plan: &trainmaster::retention::Plan| -> Vec<i32> {
+        let step = |item: &trainmaster::retention::Item| match item.what {
+            What::Checkpoint { step, .. } => Some(step),
+            _ => None,
+        };
+        plan.items.iter().filter_map(step).collect()
+    };
+    let plan = retention.plan().await.unwrap();
+    assert_eq!(planned(&plan), [10, 30], "the last five and the best stay");
+    let done = retention.run().await.unwrap();
+    assert_eq!((done.gone.len(), done.kept.len()), (2, 0), "{done:?}");
+    let leftovers = Leftovers::new(interface.log.clone(), root.clone())
+        .and_models_in(Some(root.join("models-elsewhere")));
+    assert_eq!(leftovers.clean().await.unwrap().removed, 2);
+
+    // It ends; half a year later only a retry would need a checkpoint, and it needs none.
+    run_on(
+        &interface,
+        &id,
+        18,
+        Record::Stopped(finished("/runs/80/result")),
+    )
+    .await;
+    let later = Utc::now().checked_add_months(Months::new(7)).unwrap();
+    let plan = retention.plan_at(later).await.unwrap();
+    assert_eq!(planned(&plan), [20, 40, 50, 60, 70, 80]);
+
+    // A submission goes when its job has ended and its training is deleted, and not before.
+    let run = StreamId::new(Category::Training, &id);
+    let job = crate::slurm::submitted(&interface, &run, "123").await;
+    let submission = root.join("slurm/0b6f5c0e-6e55-5a0c-9d49-3f6c4a1b2c3d");
+    let other = root.join("slurm/somebody-elses");
+    let model = root.join("models-elsewhere").join(&id);
+    for directory in [&submission, &other, &model] {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    assert_eq!(leftovers.clean().await.unwrap().removed, 0);
+    let deleted = interface.delete(&format!("/v1/trainings/{id}")).await;
+    assert_eq!(deleted.status, StatusCode::OK, "{deleted:?}");
+    leftovers.clean().await.unwrap();
+    assert!(!root.join(format!("runs/{id}")).exists() && !model.exists());
+    assert!(submission.exists(), "its job has not ended");
+    crate::slurm::seen(&interface, &job, SlurmState::Completed, 0).await;
+    leftovers.clean().await.unwrap();
+    assert!(!submission.exists() && other.exists());
+}
+
+#[tokio::test]
+async fn predictions_go_with_the_training_and_when_they_are_cancelled() {
+    let interface = with_clusters(&[]).await;
+    let state = tempfile::tempdir().unwrap();
+    let root = state.path();
+    let (images, labels) = images(interface.directory.path(), 1);
+    let body = json!({ "images": images, "labels": labels, "settings": { "trainingSteps": 10 } });
+    let training = queued(&interface, body).await;
+    tell::<Training>(&interface, &training, TrainingCommand::Claim(claim())).await;
+    run(&interface, &training, 1, good(&[Some(0.9)], 0.9)).await;
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        let body = json!({ "model": training, "images": [images] });
+        let id = interface.post("/v1/predictions", body).await.text("id");
+        std::fs::create_dir_all(root.join("predictions").join(&id)).unwrap();
+        jobs.push(id);
+    }
+    let leftovers = Leftovers::new(interface.log.clone(), root.to_owned());
+    assert_eq!(leftovers.clean().await.unwrap().removed, 0);
+    interface
+        .post(&format!("/v1/jobs/{}/cancel", jobs[0]), Value::Null)
+        .await;
+    assert_eq!(leftovers.clean().await.unwrap().removed, 1);
+    assert!(root.join("predictions").join(&jobs[1]).exists());
+    interface
+        .post(&format!("/v1/jobs/{}/cancel", jobs[1]), Value::Null)
+        .await;
+    let deleted = interface.delete(&format!("/v1/trainings/{training}")).await;
+    assert_eq!(deleted.status, StatusCode::OK, "{deleted:?}");
+    assert_eq!(leftovers.clean().await.unwrap().removed, 1);
 }

@@ -227,7 +227,10 @@ async fn what_is_said_wrongly_is_not_understood_and_what_cannot_be_is_refused() 
     }
     let slurm = served.run(&["slurm"]).await;
     assert_eq!(slurm.code, 0, "{slurm:?}");
-    assert!(slurm.stdout.contains("campus"), "{slurm:?}");
+    assert!(
+        slurm.stdout.starts_with("cluster campus does not answer: "),
+        "{slurm:?}"
+    );
     let slurm = served.run(&["slurm", "--json"]).await.json();
     assert_eq!(slurm["jobs"], json!([]), "{slurm}");
     assert_ne!(slurm["clusters"], Value::Null);

@@ -4,7 +4,11 @@ use crate::fixture::Interface;
 use axum::{body::Body, http::Request};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use trainmaster_domain::hyperparameters::{ActivationFunction, Hyperparameters};
+use trainmaster_domain::{
+    hyperparameters::{ActivationFunction, Hyperparameters},
+    segmentation::SegmentationSettings,
+    slurm::SlurmResources,
+};
 
 /// Every `$ref` of a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -125,4 +129,43 @@ async fn the_schema_of_hyperparameters_names_all_of_them_with_their_defaults() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn the_schemas_of_segmentations_and_placements_are_the_domain_s() {
+    let interface = Interface::new().await;
+    let document = interface.get("/openapi.json").await.body;
+    let names = |schema: &str| -> BTreeSet<String> {
+        let properties = &document["components"]["schemas"][schema]["properties"];
+        properties.as_object().unwrap().keys().cloned().collect()
+    };
+    let fields =
+        |value: Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let settings = SegmentationSettings {
+        classes: Some(2),
+        ..SegmentationSettings::default()
+    };
+    let settings = serde_json::to_value(settings).unwrap();
+    assert_eq!(names("SegmentationSettings"), fields(settings.clone()));
+    let schema = &document["components"]["schemas"]["SegmentationSettings"]["properties"];
+    for (name, of_name) in schema.as_object().unwrap() {
+        if let Some(default) = of_name.get("default") {
+            assert_eq!(default.as_f64(), settings[name].as_f64(), "{name}");
+        }
+    }
+    let defaults = interface.get("/v1/segmentation-settings").await.body;
+    let own = serde_json::to_value(SegmentationSettings::default()).unwrap();
+    assert_eq!(defaults, own);
+    let resources = SlurmResources {
+        cpus: Some(1),
+        memory_mib: Some(1),
+        gpus: Some(1),
+        partition: Some("p".into()),
+        account: Some("a".into()),
+        qos: Some("q".into()),
+        time_limit_minutes: Some(1),
+        array_limit: Some(1),
+    };
+    let resources = serde_json::to_value(resources).unwrap();
+    assert_eq!(names("SlurmResources"), fields(resources));
 }

@@ -19,7 +19,7 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-async fn submitted(interface: &Interface, run: &StreamId, sbatch_id: &str) -> String {
+pub async fn submitted(interface: &Interface, run: &StreamId, sbatch_id: &str) -> String {
     let id = slurm_job(run, Lease(1));
     let submission = Submission {
         submission_id: "0b6f5c0e-6e55-5a0c-9d49-3f6c4a1b2c3d".into(),
@@ -44,7 +44,7 @@ async fn submitted(interface: &Interface, run: &StreamId, sbatch_id: &str) -> St
     id
 }
 
-async fn seen(interface: &Interface, id: &str, state: SlurmState, restarts: u32) {
+pub async fn seen(interface: &Interface, id: &str, state: SlurmState, restarts: u32) {
     let seen = Observation {
         state: Some(state),
         started_at: Some(at("2026-03-01T10:00:00Z")),
@@ -78,6 +78,14 @@ async fn a_placed_run_tells_its_job_and_the_job_its_script() {
     let interface = with_clusters(&["campus"]).await;
     let clusters = interface.get("/v1/slurm/clusters").await.body;
     assert_eq!(clusters[0]["name"], "campus", "{clusters}");
+    assert_eq!(clusters[0]["answers"], false, "{clusters}");
+    assert!(
+        clusters[0]["problem"]
+            .as_str()
+            .unwrap()
+            .contains("scontrol"),
+        "{clusters}"
+    );
     let training = placed(&interface).await;
     let run = StreamId::new(Category::Training, &training);
     let id = submitted(&interface, &run, "123").await;
