@@ -48,7 +48,8 @@ use arguments::{history::EventsCommand, log::LogCommand};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+use trainmaster_domain::id::CrossValidationId;
 
 /// Runs the program with the arguments of this process.
 #[must_use]
@@ -113,6 +114,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
             Command::Ls(arguments) => show::list(&client, arguments, output).await,
             Command::Show { id, at: None } => show::show(&client, &id, output).await,
             Command::Show { id, at: Some(at) } => history::show_at(&client, &id, &at, output).await,
+            Command::Watch { id } if id.starts_with(CrossValidationId::PREFIX) => {
+                cross_validation::wait(&client, &id, Duration::MAX, output).await
+            }
             Command::Watch { id } => watch::watch(&client, &id, None, output).await,
             Command::Pause(arguments) => {
                 state_change::run(&client, "pause", arguments, output).await

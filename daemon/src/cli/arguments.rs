@@ -129,7 +129,7 @@ pub enum Command {
         #[arg(long, value_name = "POINT")]
         at: Option<String>,
     },
-    /// Follow a training until it ends or rests
+    /// Follow a training, or the folds of a cross-validation, until it ends or rests
     Watch {
         /// Its id
         id: String,
