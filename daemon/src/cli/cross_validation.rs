@@ -112,7 +112,8 @@ async fn rested(
     output: Output,
 ) -> Result<CrossValidationDetail, Failure> {
     // First the stream, then the state: nothing is lost between the two.
-    let mut stream = EventStream::open(client, &[], None).await?;
+    let folds = [("category", Some("training".to_owned()))];
+    let mut stream = EventStream::open(client, &folds, None).await?;
     let bar = output.is_terminal().then(|| {
         let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{wide_bar} {pos}% {msg}")
