@@ -103,12 +103,11 @@ fn ulid_like(folder: &Path) -> String {
 
 async fn until(watch: &mut JobWatch, wanted: impl Fn(&Known) -> bool) -> Known {
     let waited = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let known = watch.changed().await;
-            if wanted(&known) {
-                return known;
-            }
+        let mut known = watch.known();
+        while !wanted(&known) {
+            known = watch.changed().await;
         }
+        known
     });
     match waited.await {
         Ok(known) => known,
@@ -182,14 +181,21 @@ async fn jobs_of_a_real_cluster_are_submitted_watched_requeued_cancelled_and_rem
     until_state(&mut sleeper, &SlurmState::Running).await;
     cluster.requeue(long.number()).await.unwrap();
     let back = until(&mut sleeper, |known| {
-        matches!(known, Known::Seen(seen) if seen.restarts == Some(1) && seen.state == SlurmState::Pending)
+        matches!(known, Known::Seen(seen) if seen.restarts == Some(1) && seen.raw != "COMPLETING")
     })
     .await;
     let Known::Seen(back) = back else {
         panic!("{back:?}")
     };
-    assert_eq!((back.started_at, back.ended_at), (None, None));
-    cluster.start_now(long.number()).await.unwrap();
+    // On a machine that is slow enough it may have waited for its turn already.
+    if back.state == SlurmState::Pending {
+        assert_eq!((back.started_at, back.ended_at), (None, None));
+        let sooner = cluster.start_now(long.number()).await;
+        assert!(
+            !matches!(sooner, Err(SlurmError::Missing { .. })),
+            "{sooner:?}"
+        );
+    }
     let again = until_state(&mut sleeper, &SlurmState::Running).await;
     assert_eq!(again.restarts, Some(1));
 
@@ -241,7 +247,7 @@ async fn jobs_of_a_real_cluster_are_submitted_watched_requeued_cancelled_and_rem
         directory: Path::new("/nowhere"),
     };
     let mut others = poller.watch(told.number(), never);
-    assert_eq!(until(&mut others, |_| true).await, Known::Gone);
+    assert_eq!(until(&mut others, Known::is_final).await, Known::Gone);
     let mut ids: Vec<String> = cluster
         .find(array.lookup())
         .await
