@@ -74,8 +74,6 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     /// The clusters; none: everything runs on this machine.
     pub(crate) slurm: Option<Slurm>,
-    /// Held by whoever sends folds to a cluster: those that wait together go together, though each has a task of its own.
-    pub(crate) sending_folds: tokio::sync::Mutex<()>,
     pub(crate) runs: Runs,
     /// Held by whoever gathers the folds of an array: each has a task of its own, and they come at once.
     gathering: tokio::sync::Mutex<()>,
@@ -140,7 +138,6 @@ impl Dispatch {
             slurm: slurm.map(|(slurm, pollers)| {
                 Slurm::new(log.clone(), slurm, options.state_directory.clone(), pollers)
             }),
-            sending_folds: tokio::sync::Mutex::default(),
             slots: Slots::new(options.devices.clone(), Arc::clone(&may_start)),
             runs: Runs::default(),
             gathering: tokio::sync::Mutex::default(),

@@ -77,10 +77,6 @@ impl Dispatcher {
             // Reconciliation mends that, and then looks through what waits.
             return Ok(Dispatched::Waits);
         }
-        let _together = match &plan.fold {
-            Some(_) => Some(self.sending_folds.lock().await),
-            None => None,
-        };
         let device = device(&placement);
         let most = self
             .slurm

@@ -27,9 +27,7 @@ use tracing::{debug, info, warn};
 use trainmaster_domain::{
     Lease, Metadata, StreamId,
     attempt::LossReason,
-    slurm::{
-        Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus, SlurmState, id,
-    },
+    slurm::{Observation, SlurmJob, SlurmJobCommand, SlurmJobRefusal, SlurmJobStatus, id},
 };
 
 /// Calls of `sbatch` at the same time, at most: the controller takes them one after the other, and each is a process here.
@@ -483,12 +481,6 @@ impl Entered {
         let job = slurm.0.log.load::<SlurmJob>(id).await?.state;
         let seen = match known {
             Known::NotYet => return Ok(false),
-            // It has ended or was put back, which the next answer tells.
-            Known::Seen(seen)
-                if seen.raw.starts_with(CLEARING) && job.status() == SlurmJobStatus::Pending =>
-            {
-                return Ok(false);
-            }
             Known::Seen(seen) => Some(seen),
             Known::Gone => None,
         };
@@ -575,22 +567,12 @@ impl Entered {
     }
 }
 
-/// What a job that is being cleared away from its node is about to be: one that was put back waits, and of any other it is not known yet.
-const CLEARING: &str = "COMPLETING";
-
 fn observation(seen: &Watched, job: &SlurmJob, now: chrono::DateTime<chrono::Utc>) -> Observation {
-    let restarts = seen.restarts.unwrap_or_else(|| job.restarts());
     Observation {
-        state: Some(
-            if seen.raw.starts_with(CLEARING) && restarts > job.restarts() {
-                SlurmState::Pending
-            } else {
-                seen.state.clone()
-            },
-        ),
+        state: Some(seen.state.clone()),
         started_at: seen.started_at,
         ended_at: seen.ended_at,
-        restarts,
+        restarts: seen.restarts.unwrap_or_else(|| job.restarts()),
         reason: seen.reason.clone(),
         exit_code: seen.exit_code.clone(),
         proven: false,

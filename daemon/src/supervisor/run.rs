@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     dispatch::{
-        Dispatcher, run_key,
+        Dispatcher,
+        cluster::SLURM_DEVICE,
+        run_key,
         runs::Place,
         slots::Slot,
         work::{self, Heard},
@@ -274,7 +276,14 @@ impl Supervision {
             }
             if self.run.execution.is_none() && self.local {
                 // Adopted after its process had gone; all that it wrote has been heard.
-                let (reason, message) = self.loss(Exit::Unknown);
+                let (reason, message) = if self.run.device.starts_with(SLURM_DEVICE) {
+                    (
+                        LossReason::NotStarted,
+                        "The daemon ended between claiming it and submitting it.".to_owned(),
+                    )
+                } else {
+                    self.loss(Exit::Unknown)
+                };
                 return Ok(Ending::Lost(reason, message));
             }
             self.ask(&observed).await?;
