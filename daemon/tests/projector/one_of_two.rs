@@ -1,6 +1,7 @@
 //! A poisoned event stops the read model that cannot apply it, and nothing else.
 
 use crate::fixture::{LIMIT, MISTUDIO, Running, World, eventually};
+use std::time::Duration;
 use trainmaster::projector::{Projector, ProjectorError, ProjectorOptions, ReadModelState};
 use trainmaster_domain::RecordedEvent;
 use trainmaster_projections::{ApplyError, Applying, Projection, ReadModel, Serials};
@@ -78,7 +79,13 @@ async fn what_one_read_model_cannot_apply_stops_that_one_until_it_can() {
                      '{\"lease\": 1, \"seq\": 1, \"checkpoint_id\": \"cp_ghost_1\", \"step\": 1, \"storage_path\": \"/nowhere\", \"file_size_bytes\": 1, \"sha256\": \"\"}', 0, '-infinity', '', '')",
         )
         .await;
-    let poison = world.log.next_position(before).await.unwrap().unwrap();
+    // Seen once no older transaction is open.
+    let poison = loop {
+        if let Some(next) = world.log.next_position(before).await.unwrap() {
+            break next;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
     let queued = "SELECT count(*) FROM log.outbox";
     let tasks: i64 = sqlx::query_scalar(queued)
         .fetch_one(&world.pool)

@@ -35,11 +35,11 @@ async fn write(log: Log, writer: usize) -> Vec<RecordedEvent> {
     written
 }
 
-/// Follows the log until `done`, and then to its end.
-async fn follow(log: Log, done: Arc<AtomicBool>) -> Vec<RecordedEvent> {
+/// Follows the log until it is `quiet`, and then to its end.
+async fn follow(log: Log, quiet: Arc<AtomicBool>) -> Vec<RecordedEvent> {
     let mut seen: Vec<RecordedEvent> = Vec::new();
     loop {
-        let is_last = done.load(Ordering::SeqCst);
+        let is_last = quiet.load(Ordering::SeqCst);
         let at = seen.last().map_or(Position::START, |event| event.position);
         let page = log.read(at, 7).await.unwrap();
         if page.is_empty() {
@@ -70,8 +70,10 @@ async fn nothing_is_lost_skipped_or_doubled_while_segments_close_and_leave() {
     let (_cluster, log) = empty_log_alone().await;
     let world = World::on(log);
     let done = Arc::new(AtomicBool::new(false));
+    // Nobody holds readers back any more, so that the end is the end.
+    let quiet = Arc::new(AtomicBool::new(false));
     let followers =
-        [&world.log, &world.fresh()].map(|log| tokio::spawn(follow(log.clone(), done.clone())));
+        [&world.log, &world.fresh()].map(|log| tokio::spawn(follow(log.clone(), quiet.clone())));
     let reader = tokio::spawn(read_anew(world.fresh(), done.clone()));
     let closing = {
         let (archiver, done) = (world.archiver.clone(), done.clone());
@@ -97,6 +99,7 @@ async fn nothing_is_lost_skipped_or_doubled_while_segments_close_and_leave() {
     done.store(true, Ordering::SeqCst);
     assert!(closing.await.unwrap() > 1);
     reader.await.unwrap();
+    quiet.store(true, Ordering::SeqCst);
     written.sort_by_key(|event| event.position);
     assert_eq!(written.len(), WRITERS * STREAMS * (3 + REPORTS as usize));
     for follower in followers {

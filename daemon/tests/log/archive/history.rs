@@ -176,6 +176,7 @@ async fn a_repeated_command_gets_its_first_answer_from_the_archive() {
 fn questions() -> Vec<String> {
     let mut questions: Vec<String> = [
         include_str!("../../../src/dispatch/waiting.sql").to_owned(),
+        include_str!("../../../src/slurm/live.sql").to_owned(),
         include_str!("../../../src/supervisor/recover.sql")
             .replace("$1", "'w'")
             .replace("$2", "'h'")
@@ -220,14 +221,16 @@ async fn answers(log: &Log, ids: &[(String, String)]) -> Vec<Vec<Value>> {
     }
     let mut answers = Vec::new();
     for question in questions {
-        answers.push(
-            sqlx::query_scalar(AssertSqlSafe(format!(
-                "SELECT to_jsonb(answer) FROM ({question}) AS answer"
-            )))
-            .fetch_all(log.pool())
-            .await
-            .unwrap_or_else(|error| panic!("{error}: {question}")),
-        );
+        let mut rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT to_jsonb(answer) FROM ({question}) AS answer"
+        )))
+        .fetch_all(log.pool())
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {question}"));
+        if !question.contains("ORDER BY") {
+            rows.sort_by_key(Value::to_string);
+        }
+        answers.push(rows);
     }
     answers
 }
