@@ -32,6 +32,8 @@ use trainmaster_domain::{
 
 /// Calls of `sbatch` at the same time, at most: the controller takes them one after the other, and each is a process here.
 const SUBMITTING: usize = 4;
+/// What a job that was put back has left on its node is cleared away after so long: one that began before would find its script gone.
+const CLEARED_AFTER: Duration = Duration::from_secs(5);
 /// How many leases back the job of a run is looked for.
 const MOST_LEASES: usize = 200;
 
@@ -289,7 +291,12 @@ impl Slurm {
         {
             // It has waited for this; SLURM would have it wait for two minutes.
             let (cluster, sbatch_id) = (Arc::clone(cluster), sbatch_id.to_owned());
+            let shutdown = self.0.shutdown.clone();
             self.0.tracker.spawn(async move {
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(CLEARED_AFTER) => {}
+                }
                 if let Err(error) = cluster.start_now(&sbatch_id).await {
                     debug!(sbatch_id, %error, "a job that was put back begins when SLURM lets it");
                 }

@@ -190,6 +190,8 @@ async fn jobs_of_a_real_cluster_are_submitted_watched_requeued_cancelled_and_rem
     // On a machine that is slow enough it may have waited for its turn already.
     if back.state == SlurmState::Pending {
         assert_eq!((back.started_at, back.ended_at), (None, None));
+        // What its first turn has left on the node goes first, its script too.
+        tokio::time::sleep(Duration::from_secs(5)).await;
         let sooner = cluster.start_now(long.number()).await;
         assert!(
             !matches!(sooner, Err(SlurmError::Missing { .. })),
