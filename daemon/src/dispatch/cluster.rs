@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     log::LogError,
-    runner::Execution,
+    runner::{Execution, RunDirectory},
     slurm::{Asked, Batch, Cluster, Slurm, SubmissionDirectory, UnusableTemplate, output_pattern},
     supervisor::{Origin, Run},
 };
@@ -25,12 +25,12 @@ use trainmaster_domain::{
     cross_validation::fold_id,
     run::{
         CONTRACT_VERSION,
-        control::Control,
+        control::Request,
         spec::{Resources, RunSpec, SlurmRun},
     },
     slurm::{
-        JobType, Placement, SlurmResources, Submission, TaskPlace, Tasks, TrainingDescription, id,
-        template::Values,
+        JobType, Placement, SlurmJob, SlurmResources, Submission, TaskPlace, Tasks,
+        TrainingDescription, id, template::Values,
     },
 };
 
@@ -88,14 +88,10 @@ impl Dispatcher {
             None => None,
         };
         let siblings = self.siblings(stream, &plan).await?;
-        let goes_on = match &self.slurm {
-            Some(slurm) => slurm.can_go_on(stream).await?,
-            None => None,
-        };
+        let goes_on = self.job_that_goes_on(stream).await?;
         let mut members = Vec::new();
-        let mut first = Some((stream.clone(), plan));
         let mut full = false;
-        for (stream, plan) in first.take().into_iter().chain(siblings) {
+        for (stream, plan) in std::iter::once((stream.clone(), plan)).chain(siblings) {
             if goes_on.is_some() && !members.is_empty() {
                 break;
             }
@@ -207,7 +203,7 @@ impl Dispatcher {
                     .fold
                     .as_ref()
                     .is_some_and(|other| other.group == fold.group)
-                && !self.has_job_that_goes_on(&sibling).await?
+                && self.job_that_goes_on(&sibling).await?.is_none()
             {
                 siblings.push((sibling, *plan));
             }
@@ -215,10 +211,14 @@ impl Dispatcher {
         Ok(siblings)
     }
 
-    async fn has_job_that_goes_on(&self, stream: &StreamId) -> Result<bool, LogError> {
+    /// The job of a run that SLURM has put back, and that waits for the next lease.
+    async fn job_that_goes_on(
+        &self,
+        stream: &StreamId,
+    ) -> Result<Option<(String, SlurmJob)>, LogError> {
         match &self.slurm {
-            Some(slurm) => Ok(slurm.can_go_on(stream).await?.is_some()),
-            None => Ok(false),
+            Some(slurm) => slurm.can_go_on(stream).await,
+            None => Ok(None),
         }
     }
 
@@ -325,17 +325,11 @@ impl Dispatcher {
         let options = common.slurm.options();
         let template = options.templates.read(common.job_type)?;
         for member in members {
-            let run = self.run_directory(&member.stream);
-            run.create()?;
-            let staged = run.stage_spec(&member.spec)?;
-            match member.plan.requested {
-                Some(request) => run.write_control(&Control {
-                    lease: member.lease,
-                    request,
-                })?,
-                None => run.clear_control()?,
-            }
-            run.publish_spec(staged)?;
+            publish(
+                &self.run_directory(&member.stream),
+                &member.spec,
+                member.plan.requested,
+            )?;
         }
         let is_array = members.iter().any(|member| member.plan.fold.is_some());
         let (Some(first), runs) = (members.first(), self.options.state_directory.join("runs"))
@@ -463,16 +457,8 @@ impl Dispatcher {
             restart,
         });
         let run = self.run_directory(&member.stream);
-        let (spec, request, lease) = (member.spec.clone(), member.plan.requested, member.lease);
-        let written = tokio::task::spawn_blocking(move || {
-            run.create()?;
-            let staged = run.stage_spec(&spec)?;
-            match request {
-                Some(request) => run.write_control(&Control { lease, request })?,
-                None => run.clear_control()?,
-            }
-            run.publish_spec(staged)
-        });
+        let (spec, request) = (member.spec.clone(), member.plan.requested);
+        let written = tokio::task::spawn_blocking(move || publish(&run, &spec, request));
         let written = written
             .await
             .unwrap_or_else(|panic| Err(io::Error::other(panic)));
@@ -545,6 +531,12 @@ impl Dispatcher {
             traceparent: crate::telemetry::traceparent().or_else(|| cause.traceparent.clone()),
         }
     }
+}
+
+/// Makes a run's directory say what its next lease is to do.
+fn publish(run: &RunDirectory, spec: &RunSpec, request: Option<Request>) -> io::Result<()> {
+    run.create()?;
+    run.publish(run.stage_spec(spec)?, spec.lease, request)
 }
 
 async fn plan_of(dispatcher: &Dispatcher, stream: &StreamId) -> Result<Readiness, LogError> {

@@ -25,7 +25,7 @@ use trainmaster_domain::{
     model::ModelEvent,
     run::{
         CONTRACT_VERSION,
-        control::{Control, Request},
+        control::Request,
         spec::{Resources, RunSpec},
     },
     training::TrainingEvent,
@@ -203,11 +203,7 @@ impl Dispatcher {
             let (directory, device) = (directory.clone(), device.clone());
             let launch = self.options.launch.clone();
             let starting = tokio::task::spawn_blocking(move || {
-                match request {
-                    Some(request) => directory.write_control(&Control { lease, request })?,
-                    None => directory.clear_control()?,
-                }
-                directory.publish_spec(staged?)?;
+                directory.publish(staged?, lease, request)?;
                 Launch {
                     options: &launch,
                     directory: &directory,

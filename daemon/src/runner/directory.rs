@@ -7,7 +7,11 @@ use std::{
 };
 use trainmaster_domain::{
     Lease,
-    run::{control::Control, journal::Heartbeat, spec::RunSpec},
+    run::{
+        control::{Control, Request},
+        journal::Heartbeat,
+        spec::RunSpec,
+    },
 };
 
 /// What is written beside, for a lease: the spec, and the trainer's heartbeat.
@@ -66,11 +70,20 @@ impl RunDirectory {
         Ok(staged)
     }
 
-    /// Replaces `spec.json` by what was written beside it.
+    /// Replaces `spec.json` by what was written beside it for a lease, and `control` by what is asked of it before it has begun.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn publish_spec(&self, staged: StagedSpec) -> io::Result<()> {
+    pub fn publish(
+        &self,
+        staged: StagedSpec,
+        lease: Lease,
+        request: Option<Request>,
+    ) -> io::Result<()> {
+        match request {
+            Some(request) => self.write_control(&Control { lease, request })?,
+            None => self.clear_control()?,
+        }
         fs::rename(&staged.path, self.path.join("spec.json"))
     }
 
@@ -163,7 +176,6 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainmaster_domain::run::control::Request;
 
     #[test]
     fn what_was_written_beside_and_never_got_its_name_goes_but_not_that_of_a_later_lease() {
